@@ -1,0 +1,99 @@
+"""From translations to scores.json, translations.tsv, a table and examples side by side."""
+
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import wrap
+from typing import Any
+
+import numpy as np
+
+from tinydecouple.evaluation.score import (Direction, chrf, copied, exact_match, group, leakage, mean_chrf,
+                                           signature)
+from tinydecouple.evaluation.significance import paired_bootstrap
+from tinydecouple.text.corpus import ParallelCorpus
+from tinydecouple.training.checkpoint import write, write_json
+
+COLUMNS = ("source_variety", "target_variety", "key", "source", "reference", "output")
+
+
+def write_translations(run: Path, system: list[Direction]) -> None:
+    lines = ["\t".join(COLUMNS)] + ["\t".join((d.source, d.target, *cells)) for d in system
+                                    for cells in zip(d.keys, d.sources, d.references, d.outputs)]
+    write(run / "translations.tsv", "\n".join(lines) + "\n")
+
+
+def write_scores(run: Path, system: list[Direction], corpus: ParallelCorpus, of: dict[str, Any]) -> None:
+    """scores.json: chrF++ with its signature, exact match and, into dialects, leakage, a direction each."""
+    into_dialect = group(system, corpus.standard, corpus.pivot)[f"{corpus.standard} -> dialect"]
+    write_json(run / "scores.json", {**of, "signature": signature(), "directions": {
+        d.name: {"chrf++": chrf(d.statistics.sum(axis=0)), "exact_match_percent": exact_match(d),
+                 "sentences": len(d.keys)} | ({"leakage_percent": leakage(d)} if d in into_dialect else {})
+        for d in system}})
+
+
+def compare(systems: dict[str, list[Direction]], corpus: ParallelCorpus, seed: int) -> dict[str, Any]:
+    """What the table shows, as numbers: copying beside one system, or beside two and their difference.
+
+    systems: name -> translations; of two, the second is measured against the first.
+    Returns rows (a row a dialect, standard -> dialect, in chrF++), means (macro means of each group of directions)
+    and shares (exact match and leakage in percent, means over standard -> dialect): each a list of
+    {name, scores by system}, and with two systems an interval for each mean: 95 %, second minus first.
+    """
+    grouped = {name: group(s, corpus.standard, corpus.pivot)
+               for name, s in {"copy": copied(next(iter(systems.values()))), **systems}.items()}
+    into, groups = f"{corpus.standard} -> dialect", list(grouped["copy"])
+
+    def entry(name: str, measure: Callable[[dict[str, list[Direction]]], float]) -> dict[str, Any]:
+        return {"name": name, "scores": {system: float(measure(g)) for system, g in grouped.items()}}
+
+    means = [entry(f"{g}, mean of {len(grouped['copy'][g])}" if "dialect" in g else g, lambda s: mean_chrf(s[g]))
+             for g in groups]
+    if len(systems) == 2:
+        for g, mean in zip(groups, means):
+            mean["interval"] = paired_bootstrap(*(grouped[name][g] for name in systems), np.random.default_rng(seed))
+    return {"rows": [entry(d.name, lambda s: chrf(s[into][i].statistics.sum(axis=0)))
+                     for i, d in enumerate(grouped["copy"][into])],
+            "means": means,
+            "shares": [entry(name, lambda s: np.mean([measure(d) for d in s[into]]))
+                       for name, measure in (("exact match, %", exact_match), ("leakage, %", leakage))],
+            "keys": len({k for d in grouped["copy"][into] for k in d.keys}), "signature": signature()}
+
+
+def table(result: dict[str, Any], split: str) -> str:
+    """The comparison as Markdown that also reads as plain text."""
+    entries = result["rows"] + result["means"] + result["shares"]
+    systems = list(entries[0]["scores"])
+    two = len(systems) == 3
+    header = ["chrF++", *systems] + (["difference", "95 % interval"] if two else [])
+    lines = []
+    for e in entries:
+        cells = [e["name"], *(f"{score:.1f}" for score in e["scores"].values())]
+        if two:
+            low, high = e.get("interval", (None, None))
+            cells += [f"{e['scores'][systems[2]] - e['scores'][systems[1]]:+.1f}",
+                      "" if low is None else f"{low:+.1f} to {high:+.1f}"]
+        lines.append(cells)
+    widths = [max(len(row[i]) for row in [header, *lines]) for i in range(len(header))]
+
+    def draw(row: list[str]) -> str:
+        return "| " + " | ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))) + " |"
+
+    rule = "|" + "|".join("-" * (w + 2) if i == 0 else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|"
+    note = f"{split} split, {result['keys']} keys. copy: the source handed back. "
+    if two:
+        note += (f"difference: {systems[2]} minus {systems[1]}; its interval is a paired bootstrap over keys and covers the "
+                 "choice of sentences only, one training seed. ")
+    note += "Exact match and leakage: means over standard to dialect."
+    return "\n".join([draw(header), rule, *map(draw, lines), "", *wrap(note, 110), result["signature"]]) + "\n"
+
+
+def side_by_side(plain: list[Direction], decoupled: list[Direction], count: int = 5) -> str:
+    """`count` translations into dialects spread over the list, from both systems."""
+    into = [pair for pair in zip(plain, decoupled) if pair[0].source == plain[0].source]
+    out = []
+    for i in range(count):
+        a, b = into[i * len(into) // count]
+        j = i % len(a.keys)
+        out += [f"{a.name}, key {a.keys[j]}", f"  source     {a.sources[j]}", f"  reference  {a.references[j]}",
+                f"  plain      {a.outputs[j]}", f"  decoupled  {b.outputs[j]}"]
+    return "\n".join(out)

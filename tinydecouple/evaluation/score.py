@@ -1,0 +1,113 @@
+"""Translate a split in every direction and score it: chrF++, exact match, leakage, beside copying the source."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sacrebleu.metrics import CHRF
+
+from tinydecouple.model.decode import decode
+from tinydecouple.model.transformer import Transformer
+from tinydecouple.text.corpus import ParallelCorpus
+from tinydecouple.text.tokenizer import Tokenizer
+from tinydecouple.training.batches import prompt
+
+METRIC = CHRF(word_order=2)  # chrF++
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Texts of one direction, aligned by key; statistics are chrF++'s sufficient statistics, (n, 24) a system."""
+
+    source: str
+    target: str
+    keys: list[str]
+    sources: list[str]
+    references: list[str]
+    outputs: list[str]
+    statistics: np.ndarray
+
+    @property
+    def name(self) -> str:
+        return f"{self.source} -> {self.target}"
+
+
+def directions(corpus: ParallelCorpus) -> list[tuple[str, str]]:
+    """Standard to each dialect, each dialect to standard, and between pivot and standard if there is a pivot."""
+    s = corpus.standard
+    pairs = [(s, d) for d in corpus.dialects] + [(d, s) for d in corpus.dialects]
+    return pairs + ([(corpus.pivot, s), (s, corpus.pivot)] if corpus.pivot else [])
+
+
+def statistics(outputs: list[str], references: list[str]) -> np.ndarray:
+    """(n, 24) counts a sentence: n-grams in the output, in the reference and in both, for each order of chrF++.
+
+    They add up: the score of a corpus is a function of their sum, so a bootstrap need not count again.
+    """
+    return np.array(METRIC._extract_corpus_statistics(outputs, [references]), dtype=np.float64)
+
+
+def chrf(summed: np.ndarray) -> float:
+    """chrF++, 0 to 100, from summed statistics (24,); sacrebleu's own formula."""
+    return METRIC._compute_f_score(summed.tolist())
+
+
+def signature() -> str:
+    """sacrebleu's account of how the score was computed; known once something has been scored."""
+    METRIC.corpus_score(["a"], [["a"]])
+    return METRIC.get_signature().format(short=False)
+
+
+def translate(model: Transformer, tokenizer: Tokenizer, corpus: ParallelCorpus, split: str, beam: int = 1,
+              label: str = "translating") -> list[Direction]:
+    """Translate a split in all directions at once."""
+    pairs = directions(corpus)
+    keys = [corpus.keys(split, *pair) for pair in pairs]
+    prompts = [p for (s, t), k in zip(pairs, keys) for p in prompt(tokenizer, s, t, corpus.column(s, k))]
+    outputs = map(one_line, tokenizer.decode(decode(model, prompts, tokenizer.end, beam, label=label)))
+    return [direction(s, t, k, corpus.column(s, k), corpus.column(t, k), [next(outputs) for _ in k])
+            for (s, t), k in zip(pairs, keys)]
+
+
+def one_line(text: str) -> str:
+    """A model that spells bytes may say a tab or a line break; as output that becomes a space."""
+    return " ".join(text.split())
+
+
+def direction(source: str, target: str, keys: list[str], sources: list[str], references: list[str],
+              outputs: list[str]) -> Direction:
+    return Direction(source, target, keys, sources, references, outputs, statistics(outputs, references))
+
+
+def copied(system: list[Direction]) -> list[Direction]:
+    """The system that hands back its source: what dialects that share words with their standard score for free."""
+    return [direction(d.source, d.target, d.keys, d.sources, d.references, d.sources) for d in system]
+
+
+def exact_match(d: Direction) -> float:
+    """Share of outputs, in percent, equal to their reference."""
+    return 100 * float(np.mean([a == b for a, b in zip(d.outputs, d.references)]))
+
+
+def leakage(d: Direction) -> float:
+    """Share of output words, in percent, that are in the standard's sentence but not in the dialect's reference.
+
+    For standard -> dialect only, where the standard's sentence is the source.
+    """
+    words = [(word, set(source.split()) - set(reference.split()))
+             for output, source, reference in zip(d.outputs, d.sources, d.references) for word in output.split()]
+    return 100 * float(np.mean([word in foreign for word, foreign in words])) if words else 0.0
+
+
+def group(system: list[Direction], standard: str, pivot: str | None) -> dict[str, list[Direction]]:
+    """The rows of a summary: directions that are averaged together, each direction counting the same."""
+    groups: dict[str, list[Direction]] = {}
+    for d in system:
+        other = d.target if d.source == standard else d.source
+        name = d.name if other == pivot else f"{standard} -> dialect" if d.source == standard else f"dialect -> {standard}"
+        groups.setdefault(name, []).append(d)
+    return groups
+
+
+def mean_chrf(group: list[Direction]) -> float:
+    """Macro mean: the mean over directions of each direction's corpus chrF++."""
+    return float(np.mean([chrf(d.statistics.sum(axis=0)) for d in group]))

@@ -1,0 +1,116 @@
+"""Training examples and length-bucketed batches.
+
+An example is `<src> pieces <tgt> pieces </s>`; the loss is on what follows the target's tag.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinydecouple.text.corpus import ParallelCorpus
+from tinydecouple.text.tokenizer import Tokenizer
+
+IGNORE = -100  # label of a position without loss, as torch's cross_entropy has it
+NO_VARIETY = -1
+
+
+@dataclass(frozen=True)
+class Example:
+    """tokens: (t,) ids; boundary: index of the target's tag; source, target: variety indices, or NO_VARIETY.
+
+    The index of a variety is its place in corpus.family, the standard being 0; the pivot has none.
+    """
+
+    tokens: list[int]
+    boundary: int
+    source: int
+    target: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Arrays (b, t) over input positions, padded on the right.
+
+    inputs: ids, int64.  labels: id of the next token where the target is predicted, else IGNORE, int64.
+    variety: index of the variety whose text the input token belongs to; NO_VARIETY for tags, padding and
+    the pivot, int64.  in_target: whether the input token is a piece of the target, bool.
+    """
+
+    inputs: np.ndarray
+    labels: np.ndarray
+    variety: np.ndarray
+    in_target: np.ndarray
+
+
+def prompt(tokenizer: Tokenizer, source: str, target: str, texts: list[str]) -> list[list[int]]:
+    """`<src> pieces <tgt>` for each text: what a translation continues."""
+    before, after = tokenizer.tag(source), tokenizer.tag(target)
+    return [[before, *pieces, after] for pieces in tokenizer.encode(texts)]
+
+
+def encode(corpus: ParallelCorpus, tokenizer: Tokenizer, split: str, source: str, target: str,
+           most: int | None = None) -> list[Example]:
+    """Examples of one direction, for the first `most` keys of a split that both varieties have."""
+    keys = corpus.keys(split, source, target)[:most]
+    index = {variety: i for i, variety in enumerate(corpus.family)}
+    prompts = prompt(tokenizer, source, target, corpus.column(source, keys))
+    outputs = tokenizer.encode(corpus.column(target, keys))
+    return [Example([*start, *pieces, tokenizer.end], len(start) - 1,
+                    index.get(source, NO_VARIETY), index.get(target, NO_VARIETY))
+            for start, pieces in zip(prompts, outputs)]
+
+
+def pretraining_examples(corpus: ParallelCorpus, tokenizer: Tokenizer, split: str, trickle: int) -> list[Example]:
+    """Pivot to standard, back, and standard to itself; of each dialect a trickle of sentences, both ways.
+
+    This is what makes the standard dominant before fine-tuning starts.
+    """
+    standard, pivot = corpus.standard, corpus.pivot
+    main = [(standard, standard)] + ([(pivot, standard), (standard, pivot)] if pivot else [])
+    examples = [e for pair in main for e in encode(corpus, tokenizer, split, *pair)]
+    return examples + finetuning_examples(corpus, tokenizer, split, trickle)
+
+
+def finetuning_examples(corpus: ParallelCorpus, tokenizer: Tokenizer, split: str,
+                        most: int | None = None) -> list[Example]:
+    """Standard to dialect and dialect to standard, for every dialect, at most `most` sentences each."""
+    return [e for dialect in corpus.dialects
+            for pair in ((corpus.standard, dialect), (dialect, corpus.standard))
+            for e in encode(corpus, tokenizer, split, *pair, most)]
+
+
+def collate(examples: list[Example], pad: int) -> Batch:
+    """Lay examples of similar length side by side."""
+    longest = max(len(e.tokens) for e in examples) - 1
+    inputs = np.full((len(examples), longest), pad, dtype=np.int64)
+    labels = np.full_like(inputs, IGNORE)
+    variety = np.full_like(inputs, NO_VARIETY)
+    in_target = np.zeros(inputs.shape, dtype=bool)
+    for row, e in enumerate(examples):
+        last = len(e.tokens) - 1  # the end symbol is predicted, never read
+        inputs[row, :last] = e.tokens[:-1]
+        labels[row, e.boundary:last] = e.tokens[e.boundary + 1:]
+        variety[row, 1:e.boundary] = e.source
+        variety[row, e.boundary + 1:last] = e.target
+        in_target[row, e.boundary + 1:last] = True
+    return Batch(inputs, labels, variety, in_target)
+
+
+def bucket(examples: list[Example], budget: int, rng: np.random.Generator) -> list[list[Example]]:
+    """Shuffle one epoch into batches of similar length, each of at most `budget` positions, padding counted.
+
+    An example longer than the budget makes a batch of its own. Every example appears once.
+    """
+    order = rng.permutation(len(examples))
+    batches: list[list[Example]] = []
+    pool = 2 * budget  # sort this many at a time: some dozens of batches, so that epochs still differ
+    for first in range(0, len(order), pool):
+        near = sorted((examples[i] for i in order[first:first + pool]), key=lambda e: len(e.tokens))
+        current: list[Example] = []
+        for e in near:  # the newest is the longest, so it sets the width of the batch
+            if current and (len(current) + 1) * (len(e.tokens) - 1) > budget:
+                batches.append(current)
+                current = []
+            current.append(e)
+        batches.append(current)
+    return [batches[i] for i in rng.permutation(len(batches))]

@@ -1,0 +1,115 @@
+"""Run directories: what a run leaves behind, written so that a cut-off run can go on.
+
+runs/NAME/
+  config.json      every option, seed and version: what makes this run this run
+  log.jsonl        a line a training step, a line a refresh
+  checkpoint.pt    weights and tokeniser; until the run is complete, the optimiser and the decoupler too
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import tinydecouple
+from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.model.transformer import Transformer
+from tinydecouple.text.tokenizer import Tokenizer
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all: to a temporary name beside it, then rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+    os.replace(temporary, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    write(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """The configuration of a run. Raises TinyDecoupleError if there is none or another version made it."""
+    try:
+        config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+        version = config["version"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise TinyDecoupleError(f"{run}: no readable config.json, so this is no run directory; "
+                                "make one with pretrain, finetune or demo") from None
+    if version != tinydecouple.__version__:
+        raise TinyDecoupleError(f"{run}: made by tinydecouple {version}, but this is {tinydecouple.__version__}; "
+                                "run it again with --overwrite or under another --run")
+    return config
+
+
+def open_run(run: Path, config: dict[str, Any], overwrite: bool) -> None:
+    """Make the run directory, or take up the one that is there if its configuration is the same.
+
+    Raises TinyDecoupleError if it holds another configuration or version (unless `overwrite`), or something
+    that is no run (always).
+    """
+    config = json.loads(json.dumps({"version": tinydecouple.__version__, **config}))  # as it will be read back
+    if run.exists() and (not run.is_dir() or (any(run.iterdir()) and not (run / "config.json").exists())):
+        raise TinyDecoupleError(f"{run}: is there, but is no run directory; choose another --run")
+    if overwrite and run.exists():
+        shutil.rmtree(run)
+    if (run / "config.json").exists():
+        there = read_config(run)
+        if there != config:
+            raise TinyDecoupleError(f"{run}: holds a run of another configuration ({_difference(there, config)}); "
+                                    "choose another --run or pass --overwrite")
+    else:
+        write_json(run / "config.json", config)
+
+
+def _difference(there: dict, asked: dict, prefix: str = "") -> str:
+    """The first option that differs, as 'name: there 1, asked 2'."""
+    for name in {**there, **asked}:
+        old, new = there.get(name), asked.get(name)
+        if old != new:
+            if isinstance(old, dict) and isinstance(new, dict):
+                return _difference(old, new, f"{prefix}{name}.")
+            return f"{prefix}{name}: there {old!r}, asked {new!r}"
+    return "nothing"
+
+
+def save_checkpoint(run: Path, state: dict[str, Any]) -> None:
+    """state: nested dicts and lists of tensors, numbers and strings."""
+    run.mkdir(parents=True, exist_ok=True)
+    temporary = run / "checkpoint.pt.part"
+    torch.save(state, temporary)
+    os.replace(temporary, run / "checkpoint.pt")
+
+
+def load_checkpoint(run: Path) -> dict[str, Any] | None:
+    """The last saved state, on the CPU, or None. Raises TinyDecoupleError if the file is damaged."""
+    path = run / "checkpoint.pt"
+    if not path.exists():
+        return None
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch reports a damaged file by many types
+        reason = str(error).splitlines()[0][:80]
+        raise TinyDecoupleError(f"{path}: damaged ({reason}); run again with --overwrite") from None
+
+
+def load_model(run: Path, device: torch.device) -> tuple[Transformer, Tokenizer, dict[str, Any]]:
+    """Model, tokeniser and configuration of a complete run.
+
+    Raises TinyDecoupleError if the directory is no run or its training was cut off.
+    """
+    config = read_config(run)
+    state = load_checkpoint(run)
+    if state is None or not state["complete"]:
+        raise TinyDecoupleError(f"{run}: holds no completely trained model; run its training command again, "
+                                "which goes on where it stopped (of a demo, name a part, such as "
+                                f"{run / 'plain'})")
+    tokenizer = Tokenizer(state["tokenizer"].numpy().tobytes())
+    sizes = {**config["model"], "vocabulary": tokenizer.size}
+    model = Transformer(**sizes)
+    model.load_state_dict(state["model"])
+    return model.to(device).eval(), tokenizer, config

@@ -1,0 +1,126 @@
+"""Online decoupling: refit the probe on the states of the moment, take its basis, penalise what lies inside.
+
+The probe and the basis are the NumPy method, run as it stands; PyTorch has one line, the norm ||hU||, because
+autograd must pass through it.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.method.codelength import entropy_bits, variational_bits
+from tinydecouple.method.probe import VariationalProbe, fit, new_probe, standardise
+from tinydecouple.method.subspace import principal_angles, probe_subspace
+from tinydecouple.model.transformer import Transformer
+from tinydecouple.training.batches import NO_VARIETY, Batch, Example, bucket, collate
+
+
+@dataclass(frozen=True)
+class DecoupleOptions:
+    """What the paper leaves open (PAPER.md, "What its reviewers asked"), an option each."""
+
+    strength: float = field(default=0.03, metadata={"least": 0, "help": "lambda, weight of the penalty; 0 observes only"})
+    schedule: str = field(default="constant", metadata={
+        "choices": ("constant", "warm-up", "decay"),
+        "help": "strength over the run: constant, rising from 0 over its first half, or falling to 0"})
+    layer: int = field(default=3, metadata={"least": 0, "help": "block whose output is probed and penalised; 0 is the embedding"})
+    labels: str = field(default="one-vs-rest", metadata={
+        "choices": ("one-vs-rest", "all-varieties"),
+        "help": "classes of the probe: the standard against the dialects, or a class a variety"})
+    rank: int = field(default=1, metadata={"least": 1, "help": "dimension k of the subspace, at most classes - 1"})
+    refreshes: int = field(default=20, metadata={"least": 0, "help": "refits of the probe in a run; 0 trains without a probe"})
+    tokens: str = field(default="target", metadata={
+        "choices": ("target", "source", "all"), "help": "which text's tokens are probed and penalised"})
+    penalised: str = field(default="dialects", metadata={
+        "choices": ("all", "dialects", "standard"), "help": "whose tokens are penalised"})
+    centred: bool = field(default=True, metadata={"help": "subtract the probe sample's mean state first"})
+    probe_states: int = field(default=4096, metadata={"least": 64, "help": "states gathered for a refit"})
+    probe_steps: int = field(default=150, metadata={"least": 1, "help": "Adam steps a refit"})
+
+
+def strength_at(options: DecoupleOptions, step: int, total: int) -> float:
+    """lambda at a step counted from 0 in a run of `total`."""
+    share = step / total
+    return options.strength * {"constant": 1.0, "warm-up": min(1.0, 2 * share), "decay": 1 - share}[options.schedule]
+
+
+class Decoupler:
+    """The probe of a run and the basis it gave last.
+
+    varieties: number of varieties in the family; the standard is number 0.
+    """
+
+    def __init__(self, options: DecoupleOptions, varieties: int, width: int, blocks: int):
+        if not 0 <= options.layer <= blocks:
+            raise TinyDecoupleError(f"--layer {options.layer}: the model has layers 0 (embedding) to {blocks}")
+        classes = 2 if options.labels == "one-vs-rest" else varieties
+        if not 1 <= options.rank < classes:
+            raise TinyDecoupleError(f"--rank {options.rank}: a probe with labels {options.labels} has {classes} classes, "
+                                    f"so rank 1 to {classes - 1} (softmax ignores what all classes share)")
+        self.options = options
+        self.probe: VariationalProbe = new_probe(classes, width, np.float32)
+        self.basis: np.ndarray | None = None  # (d, k)
+        self.mean = np.zeros(width, np.float32)
+
+    def chosen(self, batch: Batch) -> np.ndarray:
+        """(b, t) bool: the positions whose states the probe sees; tags, padding and the pivot never."""
+        side = {"target": batch.in_target, "source": ~batch.in_target, "all": True}[self.options.tokens]
+        return (batch.variety != NO_VARIETY) & side
+
+    def gather(self, model: Transformer, examples: list[Example], pad: int,
+               rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """States (n, d) float32 of the layer and the variety (n,) of each, from examples drawn at random."""
+        device = model.embedding.weight.device
+        drawn: list[Example] = []
+        positions = 0
+        for i in rng.permutation(len(examples)):
+            if positions >= self.options.probe_states:
+                break
+            drawn.append(examples[i])
+            positions += int(self.chosen(collate([examples[i]], pad)).sum())
+        states, varieties = [], []
+        for batch in (collate(near, pad) for near in bucket(drawn, 4096, rng)):
+            with torch.no_grad():
+                h = model(torch.from_numpy(batch.inputs).to(device))[self.options.layer]
+            keep = self.chosen(batch)
+            states.append(h.cpu().numpy()[keep])
+            varieties.append(batch.variety[keep])
+        return np.concatenate(states), np.concatenate(varieties)
+
+    def refresh(self, model: Transformer, examples: list[Example], pad: int, rng: np.random.Generator) -> dict[str, Any]:
+        """Refit the probe (warm start), take its basis, and say what it saw; all code lengths in bits a state."""
+        h, variety = self.gather(model, examples, pad, rng)
+        y = np.minimum(variety, 1) if self.options.labels == "one-vs-rest" else variety
+        h, self.mean, _ = standardise(h)
+        fit(self.probe, h, y, rng, steps=self.options.probe_steps)
+        basis = probe_subspace(self.probe.posterior_mean(), self.options.rank)
+        angle = None if self.basis is None else float(np.degrees(principal_angles(self.basis, basis)[-1]))
+        self.basis = basis
+        kl, cross_entropy = variational_bits(self.probe, h, y, rng, samples=1)
+        return {"code_bits": (kl + cross_entropy) / len(y), "kl_bits": kl / len(y),
+                "entropy_bits": entropy_bits(y) / len(y), "states": len(y), "angle_degrees": angle}
+
+    def penalty(self, states: list[Tensor], batch: Batch) -> Tensor:
+        """Mean ||(h - mean) U||_2 over the penalised positions of a batch: method.projection.penalty, under autograd."""
+        keep = self.chosen(batch) & {"all": True, "dialects": batch.variety > 0,
+                                     "standard": batch.variety == 0}[self.options.penalised]
+        h = states[self.options.layer]
+        if not keep.any():
+            return h.new_zeros(())
+        h = h[torch.from_numpy(keep).to(h.device)]  # (b, t, d) -> (n, d)
+        if self.options.centred:
+            h = h - torch.from_numpy(self.mean).to(h)
+        return (h @ torch.from_numpy(self.basis).to(h)).norm(dim=-1).mean()
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint needs to go on from here."""
+        return {name: torch.from_numpy(value.copy()) for name, value in
+                (("mu", self.probe.mu), ("log_sigma2", self.probe.log_sigma2), ("mean", self.mean), ("basis", self.basis))}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.probe = VariationalProbe(state["mu"].numpy().copy(), state["log_sigma2"].numpy().copy())
+        self.mean, self.basis = state["mean"].numpy(), state["basis"].numpy()
