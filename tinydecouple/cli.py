@@ -96,7 +96,7 @@ def parser(smoke: bool = False) -> argparse.ArgumentParser:
     add_options(pre, ModelOptions())
     add_options(pre, PRETRAIN)
 
-    fine = command(finetune_command, "fine-tune a pretrained run on standard and dialects, plain (--strength 0) or decoupled")
+    fine = command(finetune_command, "fine-tune a pretrained run on standard and dialects, decoupled or plain")
     run_options(fine, "runs/finetuned")
     fine.add_argument("--from", dest="start", type=Path, default=Path("runs/pretrained"), help="pretrained run")
     add_options(fine, FINETUNE)
@@ -126,8 +126,9 @@ def demo_command(args: argparse.Namespace) -> None:
     if not stages["decouple"].refreshes:
         raise TinyDecoupleError("demo --refreshes 0: the demo compares with decoupling; use finetune for a plain run")
     device, run, started = pick_device(args.device), args.run, time.perf_counter()
-    open_run(run, {"kind": "demo", "beam": args.beam} | {k: dataclasses.asdict(v) for k, v in stages.items()}
-             | {"corpus_sha256": fingerprint(stages["corpus"])}, args.overwrite)
+    stages_said = {name: dataclasses.asdict(stage) for name, stage in stages.items()}
+    sha = fingerprint(stages["corpus"])
+    open_run(run, {"kind": "demo", "beam": args.beam, "corpus_sha256": sha, **stages_said}, args.overwrite)
     if not (run / "table.md").exists():
         say(f"{run}: pretraining, so that the standard is dominant")
         pretrain(run / "pretrained", stages["corpus"], stages["model"], stages["pretrain"], device)
@@ -209,7 +210,7 @@ def translate_command(args: argparse.Namespace) -> None:
 def evaluate_command(args: argparse.Namespace) -> None:
     device, corpus = pick_device(args.device), run_corpus(args.run)
     if args.against and run_corpus(args.against) != corpus:
-        raise TinyDecoupleError(f"{args.against}: was trained on another corpus than {args.run}; scores do not compare")
+        raise TinyDecoupleError(f"{args.against}: trained on another corpus than {args.run}; scores do not compare")
     runs = [args.against, args.run] if args.against else [args.run]
     systems = {str(run): score_run(run, corpus, args.split, args.beam, device) for run in runs}
     text = report.table(report.compare(systems, corpus, 0), args.split)

@@ -46,23 +46,26 @@ def gains(figure: Any, result: dict[str, Any]) -> Any:
     return figure
 
 
+def series(log: list[dict[str, Any]], name: str, points: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and values of one number in a log, averaged over neighbours down to about `points`."""
+    pairs = np.array([(r["step"], r[name]) for r in log if r.get(name) is not None], dtype=float).reshape(-1, 2)
+    size = max(1, len(pairs) // points) if points else 1
+    steps, values = pairs[:len(pairs) // size * size].reshape(-1, size, 2).mean(axis=1).T
+    return steps, values
+
+
 def training(figure: Any, arms: dict[str, Path]) -> Any:
     """Losses, penalty, code length and angle between refreshes, over steps."""
     axes = figure.subplots(2, 2).ravel()
     for colour, (arm, path) in zip(("tab:orange", "tab:blue"), arms.items()):
         log = [json.loads(line) for line in (path / "log.jsonl").read_text(encoding="utf-8").splitlines()]
 
-        def series(name: str, smooth: int = 1) -> tuple[np.ndarray, np.ndarray]:
-            points = np.array([(r["step"], r[name]) for r in log if r.get(name) is not None], dtype=float).reshape(-1, 2)
-            blocks = points[:len(points) // smooth * smooth].reshape(-1, smooth, 2).mean(axis=1)
-            return blocks[:, 0], blocks[:, 1]
-
-        axes[0].plot(*series("loss", 10), color=colour, alpha=0.6, label=f"{arm}, train (mean of 10 steps)")
-        axes[0].plot(*series("dev_loss"), "o-", color=colour, markersize=3, label=f"{arm}, dev")
-        axes[1].plot(*series("penalty", 10), color=colour, label=arm)
-        axes[2].plot(*series("code_bits"), "o-", color=colour, markersize=3, label=f"{arm}, code")
-        axes[2].plot(*series("entropy_bits"), ":", color=colour, label=f"{arm}, labels' entropy")
-        axes[3].plot(*series("angle_degrees"), "o-", color=colour, markersize=3, label=arm)
+        axes[0].plot(*series(log, "loss", 50), color=colour, alpha=0.6, label=f"{arm}, train")
+        axes[0].plot(*series(log, "dev_loss"), "o-", color=colour, markersize=3, label=f"{arm}, dev")
+        axes[1].plot(*series(log, "penalty", 50), color=colour, label=arm)
+        axes[2].plot(*series(log, "code_bits"), "o-", color=colour, markersize=3, label=f"{arm}, code")
+        axes[2].plot(*series(log, "entropy_bits"), ":", color=colour, label=f"{arm}, entropy of the labels")
+        axes[3].plot(*series(log, "angle_degrees"), "o-", color=colour, markersize=3, label=arm)
     titles = ("loss (nats a token)", "mean norm inside the subspace", "probe's code length (bits a state)",
               "angle to the last basis (degrees)")
     for axis, title in zip(axes, titles):

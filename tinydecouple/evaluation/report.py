@@ -1,14 +1,13 @@
 """From translations to scores.json, translations.tsv, a table and examples side by side."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
 import numpy as np
 
-from tinydecouple.evaluation.score import (Direction, chrf, copied, exact_match, group, leakage, mean_chrf,
-                                           signature)
+from tinydecouple.evaluation.score import Direction, chrf, copied, exact_match, group, leakage, mean_chrf, signature
 from tinydecouple.evaluation.significance import paired_bootstrap
 from tinydecouple.text.corpus import ParallelCorpus
 from tinydecouple.training.checkpoint import write, write_json
@@ -41,20 +40,21 @@ def compare(systems: dict[str, list[Direction]], corpus: ParallelCorpus, seed: i
     """
     grouped = {name: group(s, corpus.standard, corpus.pivot)
                for name, s in {"copy": copied(next(iter(systems.values()))), **systems}.items()}
-    into, groups = f"{corpus.standard} -> dialect", list(grouped["copy"])
+    into = f"{corpus.standard} -> dialect"
 
-    def entry(name: str, measure: Callable[[dict[str, list[Direction]]], float]) -> dict[str, Any]:
-        return {"name": name, "scores": {system: float(measure(g)) for system, g in grouped.items()}}
+    def entry(name: str, values: Iterable[float]) -> dict[str, Any]:
+        return {"name": name, "scores": dict(zip(grouped, map(float, values)))}
 
-    means = [entry(f"{g}, mean of {len(grouped['copy'][g])}" if "dialect" in g else g, lambda s: mean_chrf(s[g]))
-             for g in groups]
-    if len(systems) == 2:
-        for g, mean in zip(groups, means):
-            mean["interval"] = paired_bootstrap(*(grouped[name][g] for name in systems), np.random.default_rng(seed))
-    return {"rows": [entry(d.name, lambda s: chrf(s[into][i].statistics.sum(axis=0)))
-                     for i, d in enumerate(grouped["copy"][into])],
+    means = []
+    for name, directions in grouped["copy"].items():
+        parts = [g[name] for g in grouped.values()]
+        means.append(entry(f"{name}, mean of {len(directions)}" if "dialect" in name else name, map(mean_chrf, parts)))
+        if len(systems) == 2:
+            means[-1]["interval"] = paired_bootstrap(*parts[1:], np.random.default_rng(seed))
+    same_direction = zip(*(g[into] for g in grouped.values()))
+    return {"rows": [entry(d[0].name, [chrf(one.statistics.sum(axis=0)) for one in d]) for d in same_direction],
             "means": means,
-            "shares": [entry(name, lambda s: np.mean([measure(d) for d in s[into]]))
+            "shares": [entry(name, [np.mean([measure(d) for d in g[into]]) for g in grouped.values()])
                        for name, measure in (("exact match, %", exact_match), ("leakage, %", leakage))],
             "keys": len({k for d in grouped["copy"][into] for k in d.keys}), "signature": signature()}
 
@@ -76,13 +76,13 @@ def table(result: dict[str, Any], split: str) -> str:
     widths = [max(len(row[i]) for row in [header, *lines]) for i in range(len(header))]
 
     def draw(row: list[str]) -> str:
-        return "| " + " | ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))) + " |"
+        return f"| {row[0]:<{widths[0]}} | " + " | ".join(c.rjust(w) for c, w in zip(row[1:], widths[1:])) + " |"
 
-    rule = "|" + "|".join("-" * (w + 2) if i == 0 else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|"
+    rule = "|" + "-" * (widths[0] + 2) + "|" + "|".join("-" * (w + 1) + ":" for w in widths[1:]) + "|"
     note = f"{split} split, {result['keys']} keys. copy: the source handed back. "
     if two:
-        note += (f"difference: {systems[2]} minus {systems[1]}; its interval is a paired bootstrap over keys and covers the "
-                 "choice of sentences only, one training seed. ")
+        note += (f"difference: {systems[2]} minus {systems[1]}; its interval is a paired bootstrap over keys and "
+                 "covers the choice of sentences only, one training seed. ")
     note += "Exact match and leakage: means over standard to dialect."
     return "\n".join([draw(header), rule, *map(draw, lines), "", *wrap(note, 110), result["signature"]]) + "\n"
 

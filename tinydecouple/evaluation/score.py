@@ -103,7 +103,8 @@ def group(system: list[Direction], standard: str, pivot: str | None) -> dict[str
     groups: dict[str, list[Direction]] = {}
     for d in system:
         other = d.target if d.source == standard else d.source
-        name = d.name if other == pivot else f"{standard} -> dialect" if d.source == standard else f"dialect -> {standard}"
+        to_dialect = f"{standard} -> dialect" if d.source == standard else f"dialect -> {standard}"
+        name = d.name if other == pivot else to_dialect
         groups.setdefault(name, []).append(d)
     return groups
 

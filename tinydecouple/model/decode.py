@@ -67,7 +67,8 @@ def beam_search(model: Transformer, tokens: Tensor, end: int, beam: int) -> Tens
     cache[:] = [(k.repeat_interleave(beam, 0), v.repeat_interleave(beam, 0)) for k, v in cache]  # (b * beam, …)
     new = last[..., None]  # (b, beam, 1)
     length = torch.ones_like(score)
-    only_end = torch.full((v,), -torch.inf, device=tokens.device).index_fill(0, torch.tensor(end, device=tokens.device), 0)
+    only_end = torch.full((v,), -torch.inf, device=tokens.device)
+    only_end[end] = 0
     while new.shape[-1] < longest_output(t) and not (new[..., -1] == end).all():
         done = new[..., -1] == end  # a finished hypothesis stays as it is, at no cost
         log_p = torch.log_softmax(model.logits(model(new[..., -1].reshape(-1, 1), cache)[-1][:, -1]), dim=-1)

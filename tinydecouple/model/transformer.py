@@ -5,23 +5,24 @@ Sizes: b sequences, t positions, d width, a heads, v vocabulary.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.options import option
 
 Cache = list[tuple[Tensor, Tensor]]  # a pair a block: keys and values so far, each (b, a, t, d/a)
 
 
 @dataclass(frozen=True)
 class ModelOptions:
-    vocabulary: int = field(default=1500, metadata={"least": 1, "help": "pieces of the tokeniser, tags and 256 bytes included"})
-    width: int = field(default=128, metadata={"least": 1, "help": "width d of the hidden states"})
-    blocks: int = field(default=4, metadata={"least": 1, "help": "transformer blocks"})
-    heads: int = field(default=4, metadata={"least": 1, "help": "attention heads; width / heads must be even"})
+    vocabulary: int = option(1500, "pieces of the tokeniser, tags and 256 bytes included", least=1)
+    width: int = option(128, "width d of the hidden states", least=1)
+    blocks: int = option(4, "transformer blocks", least=1)
+    heads: int = option(4, "attention heads; width / heads must be even", least=1)
 
 
 def rotate(x: Tensor, start: int) -> Tensor:

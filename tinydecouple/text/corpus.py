@@ -140,7 +140,8 @@ def split_by_key(keys: list[str], held_out: float, rng: np.random.Generator) -> 
 def check_usable(corpus: ParallelCorpus, source: str) -> ParallelCorpus:
     """Return the corpus if every dialect can be trained, chosen on and tested; raise TinyDecoupleError if not."""
     for dialect in corpus.dialects:
-        shared = Counter(corpus.split[k] for k, row in corpus.texts.items() if dialect in row and corpus.standard in row)
+        shared = Counter(corpus.split[key] for key, row in corpus.texts.items()
+                         if dialect in row and corpus.standard in row)
         for split in SPLITS:
             if not shared[split]:
                 raise TinyDecoupleError(f"{source}: variety {dialect!r} has no rows in {split} that share a key with "

@@ -13,12 +13,12 @@ import numpy as np
 from tinydecouple.text.corpus import ParallelCorpus, check_usable, split_by_key
 
 CONCEPTS = {"noun": 40, "verb": 25, "adjective": 15, "adverb": 10, "negation": 1}
-AFFIXES = ("past", "future", "plural", "definite")  # past, future: before the verb; plural: after, definite: before the noun
+AFFIXES = ("past", "future", "plural", "definite")  # plural goes after its noun, the others before their word
 ORDERS = ("VSO", "SVO", "SOV")
 SOUND_CHANGES = (  # (pattern, replacement), applied in this order to inherited words
     ("q", "g"), ("q", ""), ("t(?=[ei])", "ch"), ("k(?=[ei])", "sh"), ("d(?=[ei])", "j"), ("p", "f"), ("v", "w"),
-    ("z", "s"), ("h", ""), ("(?<=[aeiou])b(?=[aeiou])", "v"), ("(?<=[aeiou])g(?=[aeiou])", "y"), ("l(?=[^aeiou]|$)", "r"),
-    ("o", "u"), ("e", "i"), ("a$", "e"), ("(?<=[aeiou]..)[aeiou]$", ""),
+    ("z", "s"), ("h", ""), ("(?<=[aeiou])b(?=[aeiou])", "v"), ("(?<=[aeiou])g(?=[aeiou])", "y"),
+    ("l(?=[^aeiou]|$)", "r"), ("o", "u"), ("e", "i"), ("a$", "e"), ("(?<=[aeiou]..)[aeiou]$", ""),
 )
 
 

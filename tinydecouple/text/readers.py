@@ -1,26 +1,26 @@
 """Which corpus: the pseudo-language family, or a file."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.options import option
 from tinydecouple.text.corpus import ParallelCorpus, read_tsv, subsample
 from tinydecouple.text.family import family_corpus
 
 
 @dataclass(frozen=True)
 class CorpusOptions:
-    corpus: str = field(default="family", metadata={
-        "help": "a long TSV file (key, variety, text, optional split), or family: pseudo-languages made by rule"})
-    standard: str | None = field(default=None, metadata={"help": "the file's dominant variety; needed with a file"})
-    pivot: str | None = field(default=None, metadata={"help": "the file's variety outside the family, if it has one"})
-    per_variety: int = field(default=500, metadata={"least": 1, "help": "training sentences kept of each dialect"})
-    trickle: int = field(default=20, metadata={"least": 0, "help": "of these, sentences that pretraining sees"})
-    held_out: float = field(default=0.1, metadata={"least": 0, "most": 0.5, "help": "share of keys for dev, and the same for test"})
-    keys: int = field(default=2500, metadata={"least": 1, "help": "meanings in the family"})
-    overlap: float = field(default=0.5, metadata={"least": 0, "most": 1, "help": "share of words a dialect of the family has from the standard"})
-    corpus_seed: int = field(default=1, metadata={"least": 0, "help": "of the family, the split and the subsample"})
+    corpus: str = option("family", "long TSV file (key, variety, text, optional split), or family: made by rule")
+    standard: str | None = option(None, "the file's dominant variety; needed with a file")
+    pivot: str | None = option(None, "the file's variety outside the family, if it has one")
+    per_variety: int = option(500, "training sentences kept of each dialect", least=1)
+    trickle: int = option(20, "of these, sentences that pretraining sees", least=0)
+    held_out: float = option(0.1, "share of keys for dev, and the same for test", least=0, most=0.5)
+    keys: int = option(2500, "meanings in the family", least=1)
+    overlap: float = option(0.5, "share of words that a dialect of the family has from the standard", least=0, most=1)
+    corpus_seed: int = option(1, "seed of the family, the split and the subsample", least=0)
 
 
 def load_corpus(options: CorpusOptions) -> ParallelCorpus:

@@ -4,7 +4,7 @@ The probe and the basis are the NumPy method, run as it stands; PyTorch has one 
 autograd must pass through it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from tinydecouple.method.codelength import entropy_bits, variational_bits
 from tinydecouple.method.probe import VariationalProbe, fit, new_probe, standardise
 from tinydecouple.method.subspace import principal_angles, probe_subspace
 from tinydecouple.model.transformer import Transformer
+from tinydecouple.options import option
 from tinydecouple.training.batches import NO_VARIETY, Batch, Example, bucket, collate
 
 
@@ -23,23 +24,19 @@ from tinydecouple.training.batches import NO_VARIETY, Batch, Example, bucket, co
 class DecoupleOptions:
     """What the paper leaves open (PAPER.md, "What its reviewers asked"), an option each."""
 
-    strength: float = field(default=0.03, metadata={"least": 0, "help": "lambda, weight of the penalty; 0 observes only"})
-    schedule: str = field(default="constant", metadata={
-        "choices": ("constant", "warm-up", "decay"),
-        "help": "strength over the run: constant, rising from 0 over its first half, or falling to 0"})
-    layer: int = field(default=3, metadata={"least": 0, "help": "block whose output is probed and penalised; 0 is the embedding"})
-    labels: str = field(default="one-vs-rest", metadata={
-        "choices": ("one-vs-rest", "all-varieties"),
-        "help": "classes of the probe: the standard against the dialects, or a class a variety"})
-    rank: int = field(default=1, metadata={"least": 1, "help": "dimension k of the subspace, at most classes - 1"})
-    refreshes: int = field(default=20, metadata={"least": 0, "help": "refits of the probe in a run; 0 trains without a probe"})
-    tokens: str = field(default="target", metadata={
-        "choices": ("target", "source", "all"), "help": "which text's tokens are probed and penalised"})
-    penalised: str = field(default="dialects", metadata={
-        "choices": ("all", "dialects", "standard"), "help": "whose tokens are penalised"})
-    centred: bool = field(default=True, metadata={"help": "subtract the probe sample's mean state first"})
-    probe_states: int = field(default=4096, metadata={"least": 64, "help": "states gathered for a refit"})
-    probe_steps: int = field(default=150, metadata={"least": 1, "help": "Adam steps a refit"})
+    strength: float = option(0.03, "lambda, weight of the penalty; 0 observes only", least=0)
+    schedule: str = option("constant", "strength over the run: warm-up rises from 0 until half-way, decay falls to 0",
+                           choices=("constant", "warm-up", "decay"))
+    layer: int = option(3, "block whose output is probed and penalised; 0 is the embedding", least=0)
+    labels: str = option("one-vs-rest", "classes of the probe: the standard against the dialects, or a class a variety",
+                         choices=("one-vs-rest", "all-varieties"))
+    rank: int = option(1, "dimension k of the subspace, at most classes - 1", least=1)
+    refreshes: int = option(20, "refits of the probe in a run; 0 trains without a probe", least=0)
+    tokens: str = option("target", "which text's tokens are probed and penalised", choices=("target", "source", "all"))
+    penalised: str = option("dialects", "whose tokens are penalised", choices=("all", "dialects", "standard"))
+    centred: bool = option(True, "subtract the mean state of the probe's sample first")
+    probe_states: int = option(4096, "states gathered for a refit", least=64)
+    probe_steps: int = option(150, "Adam steps a refit", least=1)
 
 
 def strength_at(options: DecoupleOptions, step: int, total: int) -> float:
@@ -59,8 +56,8 @@ class Decoupler:
             raise TinyDecoupleError(f"--layer {options.layer}: the model has layers 0 (embedding) to {blocks}")
         classes = 2 if options.labels == "one-vs-rest" else varieties
         if not 1 <= options.rank < classes:
-            raise TinyDecoupleError(f"--rank {options.rank}: a probe with labels {options.labels} has {classes} classes, "
-                                    f"so rank 1 to {classes - 1} (softmax ignores what all classes share)")
+            raise TinyDecoupleError(f"--rank {options.rank}: with labels {options.labels} the probe has {classes} "
+                                    f"classes, so rank 1 to {classes - 1} (softmax ignores what all classes share)")
         self.options = options
         self.probe: VariationalProbe = new_probe(classes, width, np.float32)
         self.basis: np.ndarray | None = None  # (d, k)
@@ -91,7 +88,8 @@ class Decoupler:
             varieties.append(batch.variety[keep])
         return np.concatenate(states), np.concatenate(varieties)
 
-    def refresh(self, model: Transformer, examples: list[Example], pad: int, rng: np.random.Generator) -> dict[str, Any]:
+    def refresh(self, model: Transformer, examples: list[Example], pad: int,
+                rng: np.random.Generator) -> dict[str, Any]:
         """Refit the probe (warm start), take its basis, and say what it saw; all code lengths in bits a state."""
         h, variety = self.gather(model, examples, pad, rng)
         y = np.minimum(variety, 1) if self.options.labels == "one-vs-rest" else variety
@@ -105,7 +103,7 @@ class Decoupler:
                 "entropy_bits": entropy_bits(y) / len(y), "states": len(y), "angle_degrees": angle}
 
     def penalty(self, states: list[Tensor], batch: Batch) -> Tensor:
-        """Mean ||(h - mean) U||_2 over the penalised positions of a batch: method.projection.penalty, under autograd."""
+        """Mean ||(h - mean) U||_2 over a batch's penalised positions: method.projection.penalty, under autograd."""
         keep = self.chosen(batch) & {"all": True, "dialects": batch.variety > 0,
                                      "standard": batch.variety == 0}[self.options.penalised]
         h = states[self.options.layer]
@@ -118,8 +116,8 @@ class Decoupler:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint needs to go on from here."""
-        return {name: torch.from_numpy(value.copy()) for name, value in
-                (("mu", self.probe.mu), ("log_sigma2", self.probe.log_sigma2), ("mean", self.mean), ("basis", self.basis))}
+        arrays = {"mu": self.probe.mu, "log_sigma2": self.probe.log_sigma2, "mean": self.mean, "basis": self.basis}
+        return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
 
     def restore(self, state: dict[str, Any]) -> None:
         self.probe = VariationalProbe(state["mu"].numpy().copy(), state["log_sigma2"].numpy().copy())

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.model.transformer import Transformer
+from tinydecouple.options import option
 from tinydecouple.text.tokenizer import Tokenizer
 from tinydecouple.training.batches import IGNORE, Batch, Example, bucket, collate
 from tinydecouple.training.checkpoint import load_checkpoint, save_checkpoint, write
@@ -25,13 +26,13 @@ ORDER, REFRESH = 0, 1  # what a generator is for; with seed and count it makes s
 
 @dataclass(frozen=True)
 class TrainOptions:
-    epochs: int = field(default=3, metadata={"least": 1, "help": "times that every example is seen"})
-    rate: float = field(default=2e-3, metadata={"least": 0, "help": "highest learning rate of AdamW; after a warm-up over the "
-                                                        "first tenth it falls to 0 on a cosine"})
-    budget: int = field(default=2048, metadata={"least": 1, "help": "positions a batch, padding counted"})
-    weight_decay: float = field(default=0.01, metadata={"least": 0, "help": "of AdamW, on matrices only"})
-    clip: float = field(default=1.0, metadata={"least": 0, "help": "longest gradient; a longer one is shortened to this"})
-    seed: int = field(default=1, metadata={"least": 0, "help": "of initial weights, batch order and probe noise"})
+    epochs: int = option(3, "times that every example is seen", least=1)
+    rate: float = option(2e-3, "AdamW's learning rate at its highest, after a tenth of the run; then a cosine to 0",
+                         least=0)
+    budget: int = option(2048, "positions a batch, padding counted", least=1)
+    weight_decay: float = option(0.01, "weight decay of AdamW, on matrices only", least=0)
+    clip: float = option(1.0, "longest gradient; a longer one is shortened to this", least=0)
+    seed: int = option(1, "seed of initial weights, batch order and probe noise", least=0)
 
 
 def rate_at(options: TrainOptions, step: int, total: int) -> float:

@@ -1,0 +1,51 @@
+"""Small things that many tests share: a corpus of seconds, its tokeniser, and one complete tiny run."""
+
+import numpy as np
+import pytest
+import torch
+
+from tinydecouple.model.transformer import Transformer
+from tinydecouple.text.readers import CorpusOptions, load_corpus
+from tinydecouple.text.tokenizer import Tokenizer, train_tokenizer
+
+TINY_CORPUS = CorpusOptions(keys=60, per_variety=10, trickle=2)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def corpus():
+    return load_corpus(TINY_CORPUS)
+
+
+@pytest.fixture(scope="session")
+def tokenizer(corpus):
+    return Tokenizer(train_tokenizer(corpus, 600))
+
+
+@pytest.fixture
+def model(tokenizer):
+    """A fresh model of random weights, large enough in spread that its outputs differ from one another."""
+    model = Transformer(tokenizer.size, width=32, blocks=2, heads=4, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 2:
+                parameter.mul_(10)
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory):
+    """A folder with a pretrained run and a fine-tuned one, `pretrained` and `plain`, made by the command line."""
+    from tinydecouple.cli import main
+
+    folder = tmp_path_factory.mktemp("runs")
+    small = ["--width", "16", "--blocks", "1", "--heads", "2", "--vocabulary", "600", "--epochs", "1"]
+    few = ["--keys", "60", "--per-variety", "10", "--trickle", "2"]
+    main(["pretrain", "--run", str(folder / "pretrained"), *few, *small])
+    main(["finetune", "--from", str(folder / "pretrained"), "--run", str(folder / "plain"), "--epochs", "1",
+          "--layer", "1", "--strength", "0", "--refreshes", "2"])
+    return folder

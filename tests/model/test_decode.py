@@ -1,0 +1,76 @@
+"""Decoding against the simplest thing that could be right: recomputing everything, and trying every output."""
+
+import itertools
+
+import pytest
+import torch
+
+from tinydecouple.model.decode import beam_search, decode, longest_output
+from tinydecouple.model.transformer import Transformer
+
+
+@torch.no_grad()
+def slow_greedy(model, prompt, end):
+    """One sentence, no cache, no batch."""
+    tokens = list(prompt)
+    for _ in range(longest_output(len(prompt))):
+        new = int(model.logits(model(torch.tensor([tokens]))[-1][0, -1]).argmax())
+        if new == end:
+            break
+        tokens.append(new)
+    return tokens[len(prompt):]
+
+
+def some_prompts():
+    generator = torch.Generator().manual_seed(2)
+    return [torch.randint(3, 40, (length,), generator=generator).tolist() for length in (5, 3, 5, 8, 3, 5)]
+
+
+def test_batched_greedy_equals_one_at_a_time(model):
+    prompts = some_prompts()
+    free = [slow_greedy(model, p, -1) for p in prompts]
+    end = free[0][4]  # an end symbol that some outputs meet and others do not
+    expected = [slow_greedy(model, p, end) for p in prompts]
+    assert len({len(e) for e in expected}) > 1, "the case is too easy: all outputs have one length"
+    assert decode(model, prompts, end) == expected
+    assert decode(model, prompts, end, batch=2) == expected, "batching changed the outputs"
+
+
+def test_a_beam_of_one_is_greedy(model):
+    prompts = [p for p in some_prompts() if len(p) == 5]
+    end = slow_greedy(model, prompts[0], -1)[4]
+    new = beam_search(model, torch.tensor(prompts), end, beam=1).tolist()
+    cut = [row[:row.index(end)] if end in row else row for row in new]
+    assert cut == [slow_greedy(model, p, end) for p in prompts]
+
+
+@torch.no_grad()
+def test_a_wide_beam_finds_the_best_of_all_outputs(monkeypatch):
+    """Five symbols, at most two new ones: few enough to score all, and a beam of 5 drops no winner."""
+    model = Transformer(5, 8, 1, 2, torch.Generator().manual_seed(4)).eval()
+    for p in model.parameters():
+        if p.dim() == 2:
+            p.mul_(30)
+    monkeypatch.setattr("tinydecouple.model.decode.longest_output", lambda t: 2)
+    end, prompt = 0, [1, 2]
+    outputs = [o for n in (1, 2) for o in itertools.product(range(5), repeat=n)
+               if end not in o[:-1] and (o[-1] == end or n == 2)]
+
+    def score(output):
+        log_p = torch.log_softmax(model.logits(model(torch.tensor([prompt + list(output)]))[-1][0]), dim=-1)
+        return sum(log_p[len(prompt) - 1 + i, token].item() for i, token in enumerate(output)) / len(output)
+
+    best = max(outputs, key=score)
+    expected = list(best[:-1] if best[-1] == end else best)
+    assert decode(model, [prompt], end, beam=5) == [expected], "a beam as wide as the search must find the best"
+    assert decode(model, [prompt, prompt], end, beam=3)[0] == decode(model, [prompt], end, beam=3)[0]
+
+
+def test_nothing_to_do(model):
+    assert decode(model, [], 0) == []
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_a_model_that_never_ends_is_stopped(model, beam):
+    out = decode(model, [[5, 6, 7]], end=-1, beam=1)[0] if beam == 1 else decode(model, [[5, 6, 7]], end=1, beam=beam)[0]
+    assert len(out) <= longest_output(3)

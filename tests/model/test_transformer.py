@@ -1,0 +1,74 @@
+"""The transformer: size, causality, the cache, hidden states."""
+
+import pytest
+import torch
+
+from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.model.transformer import Transformer, pick_device, rotate
+
+
+@pytest.fixture
+def tokens(tokenizer):
+    return torch.randint(0, tokenizer.size, (3, 9), generator=torch.Generator().manual_seed(1))
+
+
+def test_about_a_million_parameters_by_default():
+    count = sum(p.numel() for p in Transformer(1500, 128, 4, 4).parameters())
+    assert 0.9e6 < count < 1.1e6, f"{count} parameters"
+
+
+def test_states_of_every_block_and_logits(model, tokens, tokenizer):
+    states = model(tokens)
+    assert [tuple(h.shape) for h in states] == [(3, 9, 32)] * 3, "the embedding and one state a block"
+    assert model.logits(states[-1]).shape == (3, 9, tokenizer.size)
+    assert torch.equal(states[0], model.embedding(tokens))
+    assert torch.equal(model.blocks[1](states[1])[0], states[2]), "states are those that the next block reads"
+
+
+@torch.no_grad()
+def test_no_position_sees_the_future(model, tokens, tokenizer):
+    changed = tokens.clone()
+    changed[:, 5:] = (changed[:, 5:] + 1) % tokenizer.size
+    before, after = model(tokens)[-1], model(changed)[-1]
+    torch.testing.assert_close(before[:, :5], after[:, :5])
+    assert (before[:, 5:] - after[:, 5:]).abs().max() > 1e-3, "the change reached nothing: is the input used?"
+
+
+@torch.no_grad()
+def test_the_cache_changes_nothing(model, tokens):
+    whole = model.logits(model(tokens)[-1])
+    cache = []
+    parts = [model.logits(model(tokens[:, :4], cache)[-1])]
+    parts += [model.logits(model(tokens[:, i:i + 1], cache)[-1]) for i in range(4, 9)]
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=1e-4, atol=1e-4)
+    assert len(cache) == 2 and cache[0][0].shape == (3, 4, 9, 8)
+
+
+@torch.no_grad()
+def test_padding_on_the_right_changes_nothing_before_it(model, tokens):
+    padded = torch.cat((tokens, torch.zeros(3, 4, dtype=torch.long)), dim=1)
+    torch.testing.assert_close(model(padded)[-1][:, :9], model(tokens)[-1])
+
+
+def test_rotation_keeps_lengths_and_depends_on_distance_alone():
+    q, k = torch.randn(2, 1, 1, 1, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(rotate(q, 7).norm(), q.norm())
+    near, far = (rotate(q, i + 3).flatten() @ rotate(k, i).flatten() for i in (0, 20))
+    torch.testing.assert_close(near, far)
+
+
+def test_the_same_generator_gives_the_same_weights():
+    one, two = (Transformer(50, 16, 1, 2, torch.Generator().manual_seed(3)).state_dict() for _ in range(2))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_sizes_that_do_not_fit():
+    with pytest.raises(TinyDecoupleError, match="--width 30 over --heads 4"):
+        Transformer(50, 30, 1, 4)
+
+
+def test_a_device_that_is_not_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_device("auto").type == "cpu"
+    with pytest.raises(TinyDecoupleError, match="no CUDA device"):
+        pick_device("cuda")

@@ -1,0 +1,117 @@
+"""The house of DESIGN.md: where things are, which way imports point, how long files may get, which words are used."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "tinydecouple"
+FLOW = ("text", "model", "method", "training", "evaluation")  # a folder may import itself and what stands before it
+FILES = sorted(PACKAGE.rglob("*.py"))
+BUDGETS = {"tinydecouple/method": 900, "tinydecouple/model tinydecouple/method tinydecouple/training": 1800,
+           "tinydecouple": 4500}
+WORDS = {  # a word that is not ours -> ours
+    r"high(er)?-resource|dominant language": "standard",
+    r"low(er)?-resource": "dialect",
+    r"language pair": "direction",
+    r"baseline model|vanilla": "plain",
+    r"description length": "code length (in the code; THEORY may explain)",
+    r"hyper-?parameters?": "options",
+}
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import; write it from tinydecouple on"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def folder_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0]
+
+
+def test_top_level_holds_what_the_frame_names():
+    named = {"README.md", "LICENSE", "requirements.txt", "pyproject.toml",
+             "tinydecouple", "tutorials", "data_samples", "tests"}
+    there = {p.name for p in ROOT.iterdir() if not p.name.startswith(".")} - {"runs", "build"}
+    there = {name for name in there if not name.endswith(".egg-info")}
+    assert there == named, f"got {sorted(there)}, expected {sorted(named)}: the frame is fixed"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_backwards_along_the_flow(path):
+    folder = folder_of(path)
+    if folder not in FLOW:
+        pytest.skip("the command line and the package's own files may import everything")
+    allowed = FLOW[:FLOW.index(folder) + 1] if folder != "method" else ("method",)
+    for name in imports(path):
+        if name.startswith("tinydecouple."):
+            target = name.split(".")[1]
+            assert target in allowed or target in ("errors", "options", "__version__"), \
+                f"{path.name} in {folder}/ imports {name}; allowed: {allowed} and errors, options"
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if folder_of(p) == "method"], ids=lambda p: p.name)
+def test_method_is_numpy_only(path):
+    inside = {"numpy", "tinydecouple", "dataclasses", "typing", "collections"}
+    outside = {n.split(".")[0] for n in imports(path)} - inside
+    assert not outside, f"method/{path.name} imports {sorted(outside)}; it may import NumPy and errors.py only"
+
+
+def lines(*paths: Path) -> int:
+    return sum(len(p.read_text(encoding="utf-8").splitlines()) for p in paths)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_file_fits_in_one_reading(path):
+    assert lines(path) <= 250, f"{path.name} has {lines(path)} lines, budget 250: split it by what it does"
+    widest = max((len(line) for line in path.read_text(encoding="utf-8").splitlines()), default=0)
+    assert widest <= 120, f"{path.name} has a line of {widest} characters, most 120"
+
+
+@pytest.mark.parametrize("folders, budget", BUDGETS.items())
+def test_budgets(folders, budget):
+    got = lines(*(p for folder in folders.split() for p in (ROOT / folder).rglob("*.py")))
+    assert got <= budget, f"{folders}: {got} lines, budget {budget}; delete, or raise it in this commit and say why"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_the_fields_words(path):
+    text = path.read_text(encoding="utf-8")
+    for pattern, ours in WORDS.items():
+        found = re.search(pattern, text, re.IGNORECASE)
+        assert not found, f"{path.name} says {found and found.group()!r}; DESIGN.md's word is {ours!r}"
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.name not in ("__main__.py",) and p.stat().st_size],
+                         ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_modules_and_public_classes_say_what_they_are(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree), f"{path.name} has no docstring"
+    if folder_of(path) in ("method", "model"):  # what people come to read: every public function, too
+        for node in tree.body:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+                if node.name != "ModelOptions":
+                    assert ast.get_docstring(node), f"{path.name}: {node.name} has no docstring"
+
+
+def test_no_global_randomness():
+    pattern = re.compile(r"np\.random\.(seed|rand|normal|choice|shuffle)\b|torch\.manual_seed|^import random", re.M)
+    for path in FILES:
+        found = pattern.search(path.read_text(encoding="utf-8"))
+        assert not found, f"{path.name} uses {found and found.group()}; pass a generator instead"
+
+
+def test_only_the_six_packages_are_required():
+    listed = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    named = [re.split(r"[<>=~ #]", line)[0] for line in listed]
+    assert sorted(named) == sorted(["numpy", "torch", "sentencepiece", "sacrebleu", "pytest", "tqdm"])
+    for line in listed:
+        assert "#" in line, f"{line!r}: a reason belongs beside each requirement"

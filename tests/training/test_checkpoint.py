@@ -1,0 +1,54 @@
+"""Run directories: whole files, the same configuration, or a refusal."""
+
+import pytest
+import torch
+
+import tinydecouple
+from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.training.checkpoint import load_model, open_run, read_config, write
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "new" / "file.txt"
+    write(path, "first")
+    monkeypatch.setattr("os.replace", lambda *args: (_ for _ in ()).throw(OSError("disk gone")))
+    with pytest.raises(OSError):
+        write(path, "second")
+    assert path.read_text(encoding="utf-8") == "first"
+
+
+def test_the_same_configuration_is_taken_up_another_refused(tmp_path):
+    config = {"kind": "pretrain", "train": {"rate": 0.1, "seed": 1}, "pair": (1, 2)}
+    open_run(tmp_path / "run", config, overwrite=False)
+    (tmp_path / "run" / "kept").write_text("work", encoding="utf-8")
+    open_run(tmp_path / "run", config, overwrite=False)
+    other = {**config, "train": {"rate": 0.2, "seed": 1}}
+    with pytest.raises(TinyDecoupleError, match=r"another configuration \(train.rate: there 0.1, asked 0.2\)"):
+        open_run(tmp_path / "run", other, overwrite=False)
+    assert (tmp_path / "run" / "kept").exists(), "a refusal must lose nothing"
+    open_run(tmp_path / "run", other, overwrite=True)
+    assert not (tmp_path / "run" / "kept").exists() and read_config(tmp_path / "run")["train"]["rate"] == 0.2
+
+
+def test_another_version_is_refused(tmp_path, monkeypatch):
+    open_run(tmp_path / "run", {"kind": "demo"}, overwrite=False)
+    monkeypatch.setattr(tinydecouple, "__version__", "9.9")
+    for call in (lambda: read_config(tmp_path / "run"), lambda: open_run(tmp_path / "run", {"kind": "demo"}, False)):
+        with pytest.raises(TinyDecoupleError, match=r"made by tinydecouple 0\.\d+\.\d+, but this is 9.9"):
+            call()
+
+
+def test_a_directory_that_is_no_run_is_never_overwritten(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(TinyDecoupleError, match="is no run directory"):
+        open_run(tmp_path, {"kind": "demo"}, overwrite=True)
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_a_damaged_or_missing_checkpoint(tmp_path):
+    open_run(tmp_path / "run", {"kind": "pretrain"}, overwrite=False)
+    with pytest.raises(TinyDecoupleError, match="no completely trained model"):
+        load_model(tmp_path / "run", torch.device("cpu"))
+    (tmp_path / "run" / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(TinyDecoupleError, match=r"checkpoint.pt: damaged"):
+        load_model(tmp_path / "run", torch.device("cpu"))

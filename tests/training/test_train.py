@@ -1,0 +1,111 @@
+"""The loop: it learns, it resumes bit for bit, and a penalty of strength 0 is no penalty at all."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.model.transformer import Transformer
+from tinydecouple.training import train as loop
+from tinydecouple.training.batches import finetuning_examples
+from tinydecouple.training.checkpoint import load_checkpoint
+from tinydecouple.training.decoupler import DecoupleOptions, Decoupler, strength_at
+from tinydecouple.training.train import TrainOptions, rate_at, train
+
+SETTING = DecoupleOptions(strength=0.5, layer=1, refreshes=4, probe_states=256, probe_steps=10)
+
+
+@pytest.fixture
+def setup(corpus, tokenizer):
+    """A function (folder, strength or None, …) -> trained weights."""
+    examples, dev = (finetuning_examples(corpus, tokenizer, split, 2) for split in ("train", "dev"))
+
+    def run(folder, strength=None, options=TrainOptions(epochs=2, budget=300), **settings):
+        model = Transformer(tokenizer.size, 16, 1, 2, torch.Generator().manual_seed(0))
+        decoupler = None
+        if strength is not None:
+            decoupling = DecoupleOptions(**{**vars(SETTING), "strength": strength, **settings})
+            decoupler = Decoupler(decoupling, len(corpus.family), 16, 1)
+        train(model, tokenizer, examples, dev, options, folder, decoupler)
+        return model.state_dict()
+
+    return run
+
+
+def equal(a, b):
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def log_of(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_the_loss_falls(setup, tmp_path):
+    setup(tmp_path, options=TrainOptions(epochs=4, budget=300, rate=1e-2))
+    dev = [r["dev_loss"] for r in log_of(tmp_path) if "dev_loss" in r]
+    assert dev[-1] < dev[0] - 0.5, f"dev loss from {dev[0]:.2f} to {dev[-1]:.2f} nats a token"
+
+
+def test_strength_zero_is_plain_bit_for_bit(setup, tmp_path):
+    """Refits run and the penalty is in the graph, but 0 times its gradient moves nothing: same batches, same bits."""
+    plain, watched = setup(tmp_path / "plain"), setup(tmp_path / "watched", 0.0)
+    assert equal(plain, watched), "the probe touches training: does a refit draw from training's randomness?"
+    refits = [r for r in log_of(tmp_path / "watched") if "code_bits" in r]
+    assert len(refits) == 4 and all(r["penalty"] > 0 for r in log_of(tmp_path / "watched") if "penalty" in r)
+    assert not equal(plain, setup(tmp_path / "decoupled", 0.5)), "strength 0.5 changes nothing: is the penalty in the loss?"
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(setup, tmp_path):
+    one, two = setup(tmp_path / "1", 0.5), setup(tmp_path / "2", 0.5)
+    assert equal(one, two)
+    assert not equal(one, setup(tmp_path / "3", 0.5, TrainOptions(epochs=2, budget=300, seed=2)))
+
+
+@pytest.mark.parametrize("cut_at", [1, 7, 14])
+def test_a_run_that_was_cut_off_goes_on_bit_for_bit(setup, tmp_path, monkeypatch, cut_at):
+    whole = setup(tmp_path / "whole", 0.5)
+    calls = 0
+
+    def interrupted(*args):
+        nonlocal calls
+        calls += 1
+        if calls == cut_at:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    real = loop.batch_loss
+    evaluations = monkeypatch.context
+    with evaluations() as patch:
+        patch.setattr(loop, "mean_loss", lambda *args: 0.0)  # so that only training steps are counted
+        patch.setattr(loop, "batch_loss", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            setup(tmp_path / "cut", 0.5)
+    assert not load_checkpoint(tmp_path / "cut")["complete"]
+    assert equal(whole, setup(tmp_path / "cut", 0.5)), "5 steps + resume + 5 differ from 10"
+    steps = [r["step"] for r in log_of(tmp_path / "cut") if "loss" in r]
+    assert steps == list(range(len(steps))), "the log repeats or misses steps after the resume"
+
+
+def test_a_complete_run_is_not_trained_again(setup, tmp_path):
+    first = setup(tmp_path)
+    stamp = (tmp_path / "checkpoint.pt").stat().st_mtime_ns
+    assert equal(first, setup(tmp_path)) and (tmp_path / "checkpoint.pt").stat().st_mtime_ns == stamp
+
+
+def test_a_diverged_run_says_so(setup, tmp_path):
+    with pytest.raises(TinyDecoupleError, match="the loss is .* lower --rate"):
+        setup(tmp_path, options=TrainOptions(epochs=20, budget=300, rate=1e12, clip=1e12))
+
+
+def test_learning_rate_rises_then_falls_to_nothing():
+    rates = [rate_at(TrainOptions(rate=1.0), step, 100) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1) and max(rates) == rates[9] == 1.0 and rates[-1] < 0.001
+    assert np.all(np.diff(rates[:10]) > 0) and np.all(np.diff(rates[10:]) < 0)
+
+
+@pytest.mark.parametrize("schedule, expected", [("constant", [2, 2, 2]), ("warm-up", [0, 2, 2]), ("decay", [2, 1, 0.02])])
+def test_the_strength_has_a_schedule_of_its_own(schedule, expected):
+    options = DecoupleOptions(strength=2.0, schedule=schedule)
+    assert [strength_at(options, step, 100) for step in (0, 50, 99)] == pytest.approx(expected)
