@@ -46,7 +46,7 @@ def test_a_beam_of_one_is_greedy(model):
 
 @torch.no_grad()
 def test_a_wide_beam_finds_the_best_of_all_outputs(monkeypatch):
-    """Five symbols, at most two new ones: few enough to score all, and a beam of 5 drops no winner."""
+    """Five symbols, at most two new ones: so few that all are scored."""
     model = Transformer(5, 8, 1, 2, torch.Generator().manual_seed(4)).eval()
     for p in model.parameters():
         if p.dim() == 2:
@@ -72,5 +72,5 @@ def test_nothing_to_do(model):
 
 @pytest.mark.parametrize("beam", [1, 3])
 def test_a_model_that_never_ends_is_stopped(model, beam):
-    out = decode(model, [[5, 6, 7]], end=-1, beam=1)[0] if beam == 1 else decode(model, [[5, 6, 7]], end=1, beam=beam)[0]
+    out = decode(model, [[5, 6, 7]], end=-1 if beam == 1 else 1, beam=beam)[0]
     assert len(out) <= longest_output(3)

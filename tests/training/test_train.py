@@ -1,6 +1,7 @@
 """The loop: it learns, it resumes bit for bit, and a penalty of strength 0 is no penalty at all."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from tinydecouple.training.checkpoint import load_checkpoint
 from tinydecouple.training.decoupler import DecoupleOptions, Decoupler, strength_at
 from tinydecouple.training.train import TrainOptions, rate_at, train
 
+SHORT = TrainOptions(epochs=2, budget=300)
 SETTING = DecoupleOptions(strength=0.5, layer=1, refreshes=4, probe_states=256, probe_steps=10)
 
 
@@ -22,12 +24,11 @@ def setup(corpus, tokenizer):
     """A function (folder, strength or None, …) -> trained weights."""
     examples, dev = (finetuning_examples(corpus, tokenizer, split, 2) for split in ("train", "dev"))
 
-    def run(folder, strength=None, options=TrainOptions(epochs=2, budget=300), **settings):
+    def run(folder, strength=None, options=SHORT):
         model = Transformer(tokenizer.size, 16, 1, 2, torch.Generator().manual_seed(0))
         decoupler = None
         if strength is not None:
-            decoupling = DecoupleOptions(**{**vars(SETTING), "strength": strength, **settings})
-            decoupler = Decoupler(decoupling, len(corpus.family), 16, 1)
+            decoupler = Decoupler(replace(SETTING, strength=strength), len(corpus.family), 16, 1)
         train(model, tokenizer, examples, dev, options, folder, decoupler)
         return model.state_dict()
 
@@ -54,13 +55,13 @@ def test_strength_zero_is_plain_bit_for_bit(setup, tmp_path):
     assert equal(plain, watched), "the probe touches training: does a refit draw from training's randomness?"
     refits = [r for r in log_of(tmp_path / "watched") if "code_bits" in r]
     assert len(refits) == 4 and all(r["penalty"] > 0 for r in log_of(tmp_path / "watched") if "penalty" in r)
-    assert not equal(plain, setup(tmp_path / "decoupled", 0.5)), "strength 0.5 changes nothing: is the penalty in the loss?"
+    assert not equal(plain, setup(tmp_path / "decoupled", 0.5)), "0.5 changes nothing: is the penalty in the loss?"
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(setup, tmp_path):
     one, two = setup(tmp_path / "1", 0.5), setup(tmp_path / "2", 0.5)
     assert equal(one, two)
-    assert not equal(one, setup(tmp_path / "3", 0.5, TrainOptions(epochs=2, budget=300, seed=2)))
+    assert not equal(one, setup(tmp_path / "3", 0.5, replace(SHORT, seed=2)))
 
 
 @pytest.mark.parametrize("cut_at", [1, 7, 14])
@@ -105,7 +106,8 @@ def test_learning_rate_rises_then_falls_to_nothing():
     assert np.all(np.diff(rates[:10]) > 0) and np.all(np.diff(rates[10:]) < 0)
 
 
-@pytest.mark.parametrize("schedule, expected", [("constant", [2, 2, 2]), ("warm-up", [0, 2, 2]), ("decay", [2, 1, 0.02])])
+@pytest.mark.parametrize("schedule, expected", [
+    ("constant", [2, 2, 2]), ("warm-up", [0, 2, 2]), ("decay", [2, 1, 0.02])])
 def test_the_strength_has_a_schedule_of_its_own(schedule, expected):
     options = DecoupleOptions(strength=2.0, schedule=schedule)
     assert [strength_at(options, step, 100) for step in (0, 50, 99)] == pytest.approx(expected)

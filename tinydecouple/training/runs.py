@@ -15,7 +15,7 @@ from tinydecouple.training.checkpoint import load_model, open_run, read_config
 from tinydecouple.training.decoupler import DecoupleOptions, Decoupler
 from tinydecouple.training.train import TrainOptions, train
 
-DEV_SENTENCES = 10  # a direction: enough to see the loss turn, few enough to cost a few percent of the time
+DEV_SENTENCES = 5  # a direction: enough to see the loss turn, few enough to cost a few percent of the time
 
 
 def pretrain(run: Path, corpus_options: CorpusOptions, model_options: ModelOptions, options: TrainOptions,
@@ -52,6 +52,13 @@ def finetune(run: Path, start: Path, options: TrainOptions, decouple: DecoupleOp
     train(model, tokenizer, finetuning_examples(corpus, tokenizer, "train"),
           finetuning_examples(corpus, tokenizer, "dev", DEV_SENTENCES), options, run, decoupler,
           label="plain fine-tuning" if not decouple.strength else "decoupled fine-tuning")
+
+
+def check(corpus: ParallelCorpus, model_options: ModelOptions, decouple: DecoupleOptions) -> None:
+    """Raise at once what pretraining and fine-tuning would raise of these options later."""
+    train_tokenizer(corpus, model_options.vocabulary)
+    Transformer(**asdict(model_options))
+    Decoupler(decouple, len(corpus.family), model_options.width, model_options.blocks)
 
 
 def run_corpus(run: Path) -> ParallelCorpus:

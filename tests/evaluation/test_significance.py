@@ -1,0 +1,71 @@
+"""The paired bootstrap: no difference, a sure difference, and sacrebleu's own bootstrap as a second opinion."""
+
+import numpy as np
+import pytest
+from sacrebleu.metrics import CHRF
+from sacrebleu.significance import PairedTest
+
+from tinydecouple.evaluation.score import chrf, direction
+from tinydecouple.evaluation.significance import paired_bootstrap
+
+
+def system(rng, n, right, name="a1"):
+    """A share `right` of n outputs is perfect, the others are noise."""
+    words = ["".join(rng.choice(list("abcdefgh"), 5)) for _ in range(2 * n)]
+    references = [f"{a} {b}" for a, b in zip(words[::2], words[1::2])]
+    outputs = [r if rng.random() < right else "zzz yyy" for r in references]
+    return direction("std", name, [f"k{i}" for i in range(n)], references, references, outputs)
+
+
+def worse(d, rng, share):
+    outputs = [o if rng.random() > share else "zzz yyy" for o in d.outputs]
+    return direction(d.source, d.target, d.keys, d.sources, d.references, outputs)
+
+
+def test_a_system_against_itself(rng):
+    d = system(rng, 50, 0.5)
+    assert paired_bootstrap([d], [d], np.random.default_rng(0)) == (0, 0)
+
+
+def test_the_interval_holds_the_difference_and_excludes_zero_when_it_is_sure(rng):
+    better = [system(rng, 200, 0.7, name) for name in ("a1", "a2")]
+    lesser = [worse(d, rng, 0.3) for d in better]
+    observed = np.mean([chrf(b.statistics.sum(0)) - chrf(a.statistics.sum(0)) for a, b in zip(lesser, better)])
+    low, high = paired_bootstrap(lesser, better, np.random.default_rng(0))
+    assert 0 < low < observed < high, f"{low:.1f} to {high:.1f} around {observed:.1f}"
+
+
+def test_more_sentences_narrow_it(rng):
+    widths = []
+    for n in (50, 800):
+        better = system(rng, n, 0.7)
+        low, high = paired_bootstrap([worse(better, rng, 0.3)], [better], np.random.default_rng(0))
+        widths.append(high - low)
+    assert widths[0] / widths[1] == pytest.approx(4, rel=0.5), f"widths {widths}; 16 times the sentences: a quarter"
+
+
+def test_directions_of_one_key_are_drawn_together(rng):
+    """Ten dialects with the same outputs are one dialect ten times: no narrower than one."""
+    better = system(rng, 100, 0.7)
+    lesser = worse(better, rng, 0.3)
+    one = paired_bootstrap([lesser], [better], np.random.default_rng(0))
+    ten = paired_bootstrap([lesser] * 10, [better] * 10, np.random.default_rng(0))
+    assert ten == pytest.approx(one), "directions are drawn apart, which makes the interval too narrow"
+
+
+def test_systems_that_are_not_aligned(rng):
+    with pytest.raises(ValueError, match="not aligned"):
+        paired_bootstrap([system(rng, 5, 1)], [system(rng, 5, 1, "a2")], rng)
+
+
+def test_agrees_with_sacrebleus_bootstrap_of_one_score(rng, monkeypatch):
+    """Against a system of score 0 the difference is the score, whose 95 % half-width sacrebleu computes too."""
+    monkeypatch.setenv("SACREBLEU_SEED", "1")
+    d = system(rng, 300, 0.6)
+    nothing = direction("std", "a1", d.keys, d.sources, d.references, ["zzz"] * 300)
+    low, high = paired_bootstrap([nothing], [d], np.random.default_rng(0))
+    metric = CHRF(word_order=2, references=[d.references])
+    _, scores = PairedTest([("base", d.outputs), ("same", d.outputs)], {"chrF": metric}, references=None,
+                           test_type="bs", n_samples=1000)()
+    theirs = scores["chrF2++"][0].ci
+    assert (high - low) / 2 == pytest.approx(theirs, rel=0.15), f"{(high - low) / 2:.2f}, theirs {theirs:.2f}"

@@ -1,0 +1,190 @@
+"""The command line: every command, and every mistake in one line with exit code 2."""
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tinydecouple.cli import main, parser
+
+CORPUS = "key\tvariety\ttext\n" + "".join(
+    f"k{i}\t{v}\t{v} says {i}\n" for i in range(40) for v in ("en", "std", "dia"))
+
+
+@pytest.fixture
+def tsv(tmp_path):
+    path = tmp_path / "corpus.tsv"
+    path.write_text(CORPUS, encoding="utf-8")
+    return str(path)
+
+
+def fails(capsys, *argv):
+    """Run a command that must fail; returns its one line."""
+    with pytest.raises(SystemExit) as stop:
+        main([str(a) for a in argv])
+    out, err = capsys.readouterr()
+    assert stop.value.code == 2, f"exit code {stop.value.code}, expected 2; stderr: {err}"
+    assert out == "" and err.count("\n") == 1 and "Traceback" not in err, f"expected one line on stderr, got: {err!r}"
+    return err
+
+
+@pytest.mark.parametrize("change, says", [
+    (lambda t: t.replace("variety", "lang", 1), "corpus.tsv:1: columns found"),
+    (lambda t: t + "k1\tdia\tagain\n", "corpus.tsv:122: key 'k1' has a second row"),
+    (lambda t: t.replace("dia says 3\n", "\n", 1), "corpus.tsv:13: empty text"),
+    (lambda t: t.replace("\tdia\t", "\tstd2\t", 1), "'std2' has no rows in"),
+    (lambda t: "\n".join(t.split("\n")[:10]), "too few sentences to split"),
+])
+@pytest.mark.parametrize("command", ["corpus", "pretrain", "demo"])
+def test_bad_corpus(tsv, tmp_path, capsys, command, change, says):
+    (tmp_path / "corpus.tsv").write_text(change(CORPUS), encoding="utf-8")
+    run = [] if command == "corpus" else ["--run", tmp_path / "run"]
+    assert says in fails(capsys, command, "--corpus", tsv, "--standard", "std", "--pivot", "en", *run)
+    assert not (tmp_path / "run").exists(), "a run directory was begun on a bad corpus"
+
+
+def test_undecodable_corpus(tsv, tmp_path, capsys):
+    (tmp_path / "corpus.tsv").write_bytes(CORPUS.encode("utf-8").replace(b"std says 0", b"caf\xe9"))
+    assert "corpus.tsv:3: byte 11 is not UTF-8" in fails(capsys, "corpus", "--corpus", tsv, "--standard", "std")
+
+
+@pytest.mark.parametrize("options, says", [
+    (["--corpus", "none.tsv", "--standard", "std"], "none.tsv: cannot read this corpus"),
+    (["--corpus", "TSV"], "pass --standard, one of: en, std, dia"),
+    (["--corpus", "TSV", "--standard", "msa"], "--standard 'msa' is not in the file; varieties there: en, std, dia"),
+    (["--corpus", "TSV", "--standard", "std", "--pivot", "fr"], "--pivot 'fr' is not in the file"),
+    (["--standard", "std"], "go with --corpus FILE"),
+    (["--overlap", "1.5"], "argument --overlap: 1.5 is not within 0 to 1"),
+    (["--per-variety", "0"], "argument --per-variety: 0 is not within 1 to"),
+    (["--keys", "many"], "argument --keys: invalid int value: 'many'"),
+    (["--nonsense"], "unrecognized arguments: --nonsense"),
+])
+def test_bad_options(tsv, capsys, options, says):
+    assert says in fails(capsys, "corpus", *[tsv if o == "TSV" else o for o in options])
+
+
+def test_no_command(capsys):
+    assert "see tinydecouple --help" in fails(capsys)
+
+
+def test_another_configuration_or_version_is_refused(runs, tmp_path, capsys, monkeypatch):
+    shutil.copytree(runs, tmp_path / "r")
+    pre, plain = tmp_path / "r" / "pretrained", tmp_path / "r" / "plain"
+    before = (plain / "checkpoint.pt").read_bytes()
+    small = ("--epochs", "1", "--layer", "1", "--refreshes", "2")
+    again = ("finetune", "--from", pre, "--run", plain, *small, "--strength")
+    assert "decouple.strength: there 0.0, asked 0.5" in fails(capsys, *again, "0.5")
+    assert "no readable config.json" in fails(capsys, "finetune", "--from", tmp_path, "--run", tmp_path / "x")
+    assert "is a fine-tuned run" in fails(capsys, "finetune", "--from", plain, "--run", tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+    monkeypatch.setattr("tinydecouple.__version__", "9.9")
+    for command in (["evaluate", plain], ["translate", plain, "--source", "std", "--target", "a1"], [*again, "0"]):
+        assert "but this is 9.9" in fails(capsys, *command)
+    assert (plain / "checkpoint.pt").read_bytes() == before
+
+
+def speak(monkeypatch, data):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
+
+
+def test_translate_a_line_for_a_line(runs, capsys, monkeypatch):
+    speak(monkeypatch, "yutdo x\n\nبيت 😀\n".encode())
+    main(["translate", str(runs / "plain"), "--source", "std", "--target", "a1"])
+    out, err = capsys.readouterr()
+    assert out.count("\n") == 3 and out.split("\n")[1] == "" and err == ""
+    speak(monkeypatch, b"x\n\xff\xfe\n")
+    assert "standard input, line 2: not UTF-8" in fails(
+        capsys, "translate", runs / "plain", "--source", "std", "--target", "a1")
+
+
+@pytest.mark.parametrize("source, target", [("std", "xx"), ("xx", "std")])
+def test_a_variety_the_model_has_not_seen(runs, capsys, monkeypatch, source, target):
+    speak(monkeypatch, b"x\n")
+    says = fails(capsys, "translate", runs / "plain", "--source", source, "--target", target)
+    assert "the model has not seen variety 'xx'; it knows: piv, std, a1, a2" in says
+
+
+def test_a_changed_corpus_file_is_noticed(tsv, tmp_path, capsys):
+    small = ["--epochs", "1", "--width", "16", "--blocks", "1", "--heads", "2", "--vocabulary", "300"]
+    main(["pretrain", "--corpus", tsv, "--standard", "std", "--pivot", "en", "--run", str(tmp_path / "run"), *small])
+    capsys.readouterr()
+    (tmp_path / "corpus.tsv").write_text(CORPUS.replace("std says 1\n", "std says one\n"), encoding="utf-8")
+    assert "has changed since" in fails(capsys, "evaluate", tmp_path / "run")
+
+
+def test_evaluate_one_run_and_two(runs, capsys):
+    main(["evaluate", str(runs / "plain")])
+    assert "| std -> dialect, mean of 25 |" in capsys.readouterr().out
+    main(["evaluate", str(runs / "plain"), "--against", str(runs / "pretrained"), "--split", "test"])
+    out = capsys.readouterr().out
+    assert "95 % interval" in out and out == (runs / "plain" / "table.md").read_text(encoding="utf-8") + "\n"
+    assert json.loads((runs / "plain" / "scores.json").read_text(encoding="utf-8"))["split"] == "test"
+
+
+def test_corpus_shows_and_exports(tmp_path, capsys):
+    small = ["--keys", "60", "--per-variety", "10"]
+    main(["corpus", *small])
+    out = capsys.readouterr().out
+    assert "f4" in out and "key m000" in out
+    main(["corpus", *small, "--export", str(tmp_path / "c.tsv")])
+    main(["corpus", "--corpus", str(tmp_path / "c.tsv"), "--standard", "std", "--pivot", "piv", "--per-variety", "10"])
+    assert capsys.readouterr().out == out, "what was exported reads back as another corpus"
+
+
+def test_a_corpus_without_a_pivot(tsv, tmp_path, capsys):
+    path = tmp_path / "corpus.tsv"
+    path.write_text("".join(line for line in CORPUS.splitlines(True) if "\ten\t" not in line), encoding="utf-8")
+    smoke = ["--width", "16", "--blocks", "1", "--heads", "2", "--vocabulary", "300"]
+    main(["demo", "--smoke", "--corpus", tsv, "--standard", "std", "--run", str(tmp_path / "run"), *smoke])
+    out = capsys.readouterr().out
+    assert "| std -> dialect" in out and "| en ->" not in out and "-> en" not in out
+
+
+def test_smoke_goes_through_every_stage_and_shows_its_result_again(tmp_path, capsys):
+    run = tmp_path / "demo"
+    main(["demo", "--smoke", "--run", str(run)])
+    first, said = capsys.readouterr()
+    assert "done in" in said
+    for name in ("config.json", "scores.json", "table.md", "pretrained/checkpoint.pt", "plain/translations.tsv",
+                 "decoupled/scores.json", "decoupled/log.jsonl", "plain/config.json"):
+        assert (run / name).exists(), f"{name} is missing from the run directory"
+    assert first.count("reference") == 5 and "std -> dialect, mean of 25" in first and str(run) in first
+    assert not list(run.rglob("*.part")), "a temporary file was left behind"
+    main(["demo", "--smoke", "--run", str(run)])
+    again, said = capsys.readouterr()
+    assert again == first and "pretraining" not in said
+
+
+@pytest.mark.parametrize("option, says", [
+    (["--layer", "9"], "--layer 9: the model has layers 0 (embedding) to 4"),
+    (["--rank", "2"], "so rank 1 to 1"),
+    (["--heads", "3"], "--width 128 over --heads 3"),
+    (["--vocabulary", "200"], "--vocabulary 200 is too small"),
+    (["--refreshes", "0"], "use finetune for a plain run"),
+])
+def test_demo_refuses_before_it_trains(tmp_path, capsys, option, says):
+    assert says in fails(capsys, "demo", "--keys", "60", "--per-variety", "10", "--run", tmp_path / "run", *option)
+    assert not (tmp_path / "run").exists()
+
+
+def test_help_shows_every_option_with_its_default():
+    commands = parser()._subparsers._group_actions[0].choices
+    assert set(commands) == {"demo", "corpus", "pretrain", "finetune", "translate", "evaluate"}
+    for name, command in commands.items():
+        for action in command._actions:
+            if action.dest != "help":
+                assert action.help, f"{name} {action.option_strings}: no help"
+        shown = command.format_help()
+        for action in command._actions:
+            if action.option_strings and action.default not in (None, "==SUPPRESS==") and action.dest != "overwrite":
+                assert f"(default: {action.default})" in " ".join(shown.split()), f"{name} {action.dest}: no default"
+
+
+def test_python_m_is_silent_where_there_is_no_terminal(runs):
+    """One real process: exit code, UTF-8 both ways, no progress bar, no warning."""
+    done = subprocess.run([sys.executable, "-m", "tinydecouple", "translate", str(runs / "plain"), "--source", "std",
+                           "--target", "a1"], input=b"yutdo\n", capture_output=True)
+    assert done.returncode == 0 and done.stderr == b"" and done.stdout.decode("utf-8").endswith("\n")
