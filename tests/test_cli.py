@@ -66,6 +66,12 @@ def test_bad_options(tsv, capsys, options, says):
     assert says in fails(capsys, "corpus", *[tsv if o == "TSV" else o for o in options])
 
 
+def test_a_place_one_may_not_write_to(tmp_path, capsys):
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    small = ("--keys", "60", "--per-variety", "10")
+    assert "file" in fails(capsys, "corpus", *small, "--export", tmp_path / "file" / "x.tsv")
+
+
 def test_no_command(capsys):
     assert "see tinydecouple --help" in fails(capsys)
 
@@ -137,7 +143,7 @@ def test_corpus_shows_and_exports(tmp_path, capsys):
 def test_a_corpus_without_a_pivot(tsv, tmp_path, capsys):
     path = tmp_path / "corpus.tsv"
     path.write_text("".join(line for line in CORPUS.splitlines(True) if "\ten\t" not in line), encoding="utf-8")
-    smoke = ["--width", "16", "--blocks", "1", "--heads", "2", "--vocabulary", "300"]
+    smoke = ["--width", "16", "--heads", "2", "--vocabulary", "300"]
     main(["demo", "--smoke", "--corpus", tsv, "--standard", "std", "--run", str(tmp_path / "run"), *smoke])
     out = capsys.readouterr().out
     assert "| std -> dialect" in out and "| en ->" not in out and "-> en" not in out

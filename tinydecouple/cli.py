@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,13 +17,16 @@ from tinydecouple.text.readers import CorpusOptions
 from tinydecouple.training.decoupler import DecoupleOptions
 from tinydecouple.training.train import TrainOptions
 
-PRETRAIN, FINETUNE = TrainOptions(epochs=6), TrainOptions(epochs=3)
-SMOKE = {"keys": 150, "per_variety": 30, "trickle": 5, "width": 32, "blocks": 2, "vocabulary": 800, "epochs": 1,
-         "pretrain_epochs": 2, "layer": 1, "refreshes": 4}
+PRETRAIN, FINETUNE = TrainOptions(epochs=5, rate=3e-3), TrainOptions()  # chosen on dev, for plain fine-tuning
+SMOKE = {"run": Path("runs/smoke"), "keys": 150, "per_variety": 30, "trickle": 5, "width": 32, "vocabulary": 800,
+         "epochs": 2, "rate": 1e-2, "pretrain_epochs": 4, "pretrain_rate": 1e-2, "refreshes": 4}
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, but a mistake is one line."""
+    """argparse, but a mistake is one line, and an option is spelt out."""
+
+    def __init__(self, **settings: Any):
+        super().__init__(allow_abbrev=False, **settings)
 
     def error(self, message: str) -> NoReturn:
         raise TinyDecoupleError(f"{message}; see {self.prog} --help")
@@ -116,8 +120,14 @@ def main(argv: list[str] | None = None) -> None:
     try:
         args = parser("--smoke" in (sys.argv[1:] if argv is None else argv)).parse_args(argv)
         args.call(args)
+        sys.stdout.flush()
     except TinyDecoupleError as error:
         do.say(f"tinydecouple: {' '.join(str(error).split())}")
+        sys.exit(2)
+    except BrokenPipeError:  # whoever reads, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # a disk that is full, a place one may not write to
+        do.say(f"tinydecouple: {error.filename or 'file system'}: {error.strerror}")
         sys.exit(2)
     except KeyboardInterrupt:
         do.say("tinydecouple: interrupted; the same command goes on from its last checkpoint")

@@ -73,6 +73,7 @@ def test_subsampling_is_nested_and_touches_only_the_dialects_training_text(corpu
     ([r for r in ROWS if r[1] != "dia"], None, {}, r"no dialect"),
     (ROWS[:12], None, {}, r"too few sentences to split: 4 keys"),
     ([*ROWS, ("k00", "rare", "x")], None, {}, r"variety 'rare' has no rows in"),
+    ([r for r in ROWS if r[1] != "en" or r[0] < "k03"], None, {}, r"variety 'en' has no rows in"),
     ([(*r, "trian") for r in ROWS], "key\tvariety\ttext\tsplit", {}, r"c.tsv:2: split 'trian'; expected one of train"),
     ([(*r, "dev" if r[1] == "dia" else "train") for r in ROWS], "key\tvariety\ttext\tsplit", {},
      r"c.tsv:4: key 'k00' is in dev here and in train above"),

@@ -138,13 +138,13 @@ def split_by_key(keys: list[str], held_out: float, rng: np.random.Generator) -> 
 
 
 def check_usable(corpus: ParallelCorpus, source: str) -> ParallelCorpus:
-    """Return the corpus if every dialect can be trained, chosen on and tested; raise TinyDecoupleError if not."""
-    for dialect in corpus.dialects:
+    """Return the corpus if every variety can be trained, chosen on and tested; raise TinyDecoupleError if not."""
+    for variety in corpus.varieties:
         shared = Counter(corpus.split[key] for key, row in corpus.texts.items()
-                         if dialect in row and corpus.standard in row)
+                         if variety in row and corpus.standard in row)
         for split in SPLITS:
             if not shared[split]:
-                raise TinyDecoupleError(f"{source}: variety {dialect!r} has no rows in {split} that share a key with "
+                raise TinyDecoupleError(f"{source}: variety {variety!r} has no rows in {split} that share a key with "
                                         f"{corpus.standard!r} (train {shared['train']}, dev {shared['dev']}, test "
                                         f"{shared['test']}); too few sentences to split: add some or leave it out")
     return corpus

@@ -60,14 +60,16 @@ def encode(corpus: ParallelCorpus, tokenizer: Tokenizer, split: str, source: str
             for start, pieces in zip(prompts, outputs)]
 
 
-def pretraining_examples(corpus: ParallelCorpus, tokenizer: Tokenizer, split: str, trickle: int) -> list[Example]:
+def pretraining_examples(corpus: ParallelCorpus, tokenizer: Tokenizer, split: str, trickle: int,
+                         most: int | None = None) -> list[Example]:
     """Pivot to standard, back, and standard to itself; of each dialect a trickle of sentences, both ways.
 
-    This is what makes the standard dominant before fine-tuning starts.
+    This is what makes the standard dominant before fine-tuning starts. most: sentences of each direction
+    without a dialect.
     """
     standard, pivot = corpus.standard, corpus.pivot
     main = [(standard, standard)] + ([(pivot, standard), (standard, pivot)] if pivot else [])
-    examples = [e for pair in main for e in encode(corpus, tokenizer, split, *pair)]
+    examples = [e for pair in main for e in encode(corpus, tokenizer, split, *pair, most)]
     return examples + finetuning_examples(corpus, tokenizer, split, trickle)
 
 

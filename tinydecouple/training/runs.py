@@ -27,7 +27,7 @@ def pretrain(run: Path, corpus_options: CorpusOptions, model_options: ModelOptio
     sizes = {**asdict(model_options), "vocabulary": tokenizer.size}
     model = Transformer(**sizes, generator=torch.Generator().manual_seed(options.seed)).to(device)
     examples = pretraining_examples(corpus, tokenizer, "train", corpus_options.trickle)
-    dev = pretraining_examples(corpus, tokenizer, "dev", DEV_SENTENCES)[:50 * DEV_SENTENCES]
+    dev = pretraining_examples(corpus, tokenizer, "dev", DEV_SENTENCES, most=100)
     open_run(run, {"kind": "pretrain", "corpus": asdict(corpus_options), "corpus_sha256": fingerprint(corpus_options),
                    "model": asdict(model_options), "train": asdict(options)}, overwrite)
     train(model, tokenizer, examples, dev, options, run, label="pretraining")

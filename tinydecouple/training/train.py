@@ -26,10 +26,10 @@ ORDER, REFRESH = 0, 1  # what a generator is for; with seed and count it makes s
 
 @dataclass(frozen=True)
 class TrainOptions:
-    epochs: int = option(3, "times that every example is seen", least=1)
-    rate: float = option(2e-3, "AdamW's learning rate at its highest, after a tenth of the run; then a cosine to 0",
+    epochs: int = option(4, "times that every example is seen", least=1)
+    rate: float = option(4e-3, "AdamW's learning rate at its highest, after a tenth of the run; then a cosine to 0",
                          least=0)
-    budget: int = option(2048, "positions a batch, padding counted", least=1)
+    budget: int = option(1024, "positions a batch, padding counted", least=1)
     weight_decay: float = option(0.01, "weight decay of AdamW, on matrices only", least=0)
     clip: float = option(1.0, "longest gradient; a longer one is shortened to this", least=0)
     seed: int = option(1, "seed of initial weights, batch order and probe noise", least=0)

@@ -1,0 +1,72 @@
+"""The README's commands run as they stand, and its table is the one that its command gives."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+TOLERANCE = 3.0  # chrF++ points; stated beside the table: other machines sum in another order, and training drifts
+
+
+def run(command, folder):
+    """A README command, in a shell as a reader would type it, with this Python and this package."""
+    command = command.replace("python ", f'"{sys.executable}" ')
+    done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, encoding="utf-8",
+                          env={**__import__("os").environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, f"{command}\nexit code {done.returncode}\n{done.stderr}"
+    return done.stdout
+
+
+def numbers(text):
+    """Row name -> its chrF++ numbers, from a Markdown table."""
+    rows = [[cell.strip() for cell in line.strip("| \n").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    return {row[0]: [float(cell) for cell in row[1:4]] for row in rows if len(row) > 4 and re.match(r"[\d.]+$", row[1])}
+
+
+def test_the_two_commands_stand_there():
+    assert COMMANDS[0] == "pip install -r requirements.txt && python -m tinydecouple demo"
+    assert COMMANDS[1] == "python -m pytest"
+    assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").rstrip().endswith(COMMANDS[1]), "CI runs another command"
+
+
+def test_what_the_readme_names_is_there():
+    for row in re.findall(r"^\| (tinydecouple/\S+\.py.*?) \|", README, re.MULTILINE):
+        first, *others = row.split(", ")
+        for path in [ROOT / first, *((ROOT / first).parent / other for other in others)]:
+            assert path.exists(), f"the README sends its reader to {path.relative_to(ROOT)}, which is not there"
+    for path in re.findall(r"!\[.*?\]\((.*?)\)", README):
+        assert (ROOT / path).exists(), f"the README shows {path}, which is not there"
+
+
+def test_every_further_command_runs(tmp_path):
+    """On the runs of a smoke demo, made where the README's own demo would leave them."""
+    run("python -m tinydecouple demo --smoke --run runs/demo", tmp_path)
+    further = [c for c in COMMANDS if "-m tinydecouple" in c and c != COMMANDS[0]]
+    assert len(further) >= 6
+    for command in further:
+        run(command, tmp_path)
+
+
+def test_the_sample_is_what_its_command_writes(tmp_path):
+    text = (ROOT / "data_samples" / "README.md").read_text(encoding="utf-8")
+    run(re.search(r"^python -m tinydecouple .*$", text, re.MULTILINE).group(), tmp_path)
+    made = (tmp_path / "data_samples" / "family_sample.tsv").read_bytes()
+    assert made == (ROOT / "data_samples" / "family_sample.tsv").read_bytes()
+
+
+@pytest.mark.slow
+def test_the_table_is_what_the_demo_prints(tmp_path):
+    """The whole demo, minutes long: every mean within the tolerance, and the claims that the README makes of it."""
+    got, shown = numbers(run("python -m tinydecouple demo", tmp_path)), numbers(README)
+    assert shown and set(shown) <= set(got), f"rows in the README: {sorted(shown)}"
+    for name, values in shown.items():
+        for system, here, there in zip(("copy", "plain", "decoupled"), got[name], values):
+            assert abs(here - there) <= TOLERANCE, f"{name}, {system}: got {here}, the README says {there}"
+    for name in ("std -> dialect, mean of 25", "dialect -> std, mean of 25"):
+        copy, plain, _ = got[name]
+        assert plain >= copy + 15, f"{name}: plain {plain} against copying {copy}; has the plain model learned?"
