@@ -126,8 +126,8 @@ def test_evaluate_one_run_and_two(runs, capsys):
     assert "| std -> dialect, mean of 25 |" in capsys.readouterr().out
     main(["evaluate", str(runs / "plain"), "--against", str(runs / "pretrained"), "--split", "test"])
     out = capsys.readouterr().out
-    assert "95 % interval" in out and out == (runs / "plain" / "table.md").read_text(encoding="utf-8") + "\n"
-    assert json.loads((runs / "plain" / "scores.json").read_text(encoding="utf-8"))["split"] == "test"
+    assert "95 % interval" in out and out == (runs / "plain" / "test" / "table.md").read_text(encoding="utf-8") + "\n"
+    assert json.loads((runs / "plain" / "test" / "scores.json").read_text(encoding="utf-8"))["split"] == "test"
 
 
 def test_corpus_shows_and_exports(tmp_path, capsys):
@@ -154,8 +154,8 @@ def test_smoke_goes_through_every_stage_and_shows_its_result_again(tmp_path, cap
     main(["demo", "--smoke", "--run", str(run)])
     first, said = capsys.readouterr()
     assert "done in" in said
-    for name in ("config.json", "scores.json", "table.md", "pretrained/checkpoint.pt", "plain/translations.tsv",
-                 "decoupled/scores.json", "decoupled/log.jsonl", "plain/config.json"):
+    for name in ("config.json", "scores.json", "table.md", "pretrained/checkpoint.pt", "plain/test/translations.tsv",
+                 "decoupled/test/scores.json", "decoupled/log.jsonl", "plain/config.json"):
         assert (run / name).exists(), f"{name} is missing from the run directory"
     assert first.count("reference") == 5 and "std -> dialect, mean of 25" in first and str(run) in first
     assert not list(run.rglob("*.part")), "a temporary file was left behind"

@@ -65,11 +65,11 @@ def demo_command(args: argparse.Namespace) -> None:
 
 def score_run(run: Path, corpus: ParallelCorpus, split: str, beam: int,
               device: torch.device) -> list[Direction]:
-    """Translate a split and leave translations.tsv and scores.json in the run."""
+    """Translate a split and leave translations.tsv and scores.json in a folder of the run named after it."""
     model, tokenizer, _ = load_model(run, device)
     system = translate(model, tokenizer, corpus, split, beam, label=f"translating, {run.name}")
-    report.write_translations(run, system)
-    report.write_scores(run, system, corpus, {"split": split, "beam": beam})
+    report.write_translations(run / split, system)
+    report.write_scores(run / split, system, corpus, {"split": split, "beam": beam})
     return system
 
 
@@ -127,7 +127,7 @@ def evaluate_command(args: argparse.Namespace) -> None:
     runs = [args.against, args.run] if args.against else [args.run]
     systems = {str(run): score_run(run, corpus, args.split, args.beam, device) for run in runs}
     text = report.table(report.compare(systems, corpus, 0), args.split)
-    write(args.run / "table.md", text)
+    write(args.run / args.split / "table.md", text)
     print(text)
 
 

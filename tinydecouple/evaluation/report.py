@@ -15,16 +15,16 @@ from tinydecouple.training.checkpoint import write, write_json
 COLUMNS = ("source_variety", "target_variety", "key", "source", "reference", "output")
 
 
-def write_translations(run: Path, system: list[Direction]) -> None:
+def write_translations(folder: Path, system: list[Direction]) -> None:
     lines = ["\t".join(COLUMNS)] + ["\t".join((d.source, d.target, *cells)) for d in system
                                     for cells in zip(d.keys, d.sources, d.references, d.outputs)]
-    write(run / "translations.tsv", "\n".join(lines) + "\n")
+    write(folder / "translations.tsv", "\n".join(lines) + "\n")
 
 
-def write_scores(run: Path, system: list[Direction], corpus: ParallelCorpus, of: dict[str, Any]) -> None:
+def write_scores(folder: Path, system: list[Direction], corpus: ParallelCorpus, of: dict[str, Any]) -> None:
     """scores.json: chrF++ with its signature, exact match and, into dialects, leakage, a direction each."""
     into_dialect = group(system, corpus.standard, corpus.pivot)[f"{corpus.standard} -> dialect"]
-    write_json(run / "scores.json", {**of, "signature": signature(), "directions": {
+    write_json(folder / "scores.json", {**of, "signature": signature(), "directions": {
         d.name: {"chrf++": chrf(d.statistics.sum(axis=0)), "exact_match_percent": exact_match(d),
                  "sentences": len(d.keys)} | ({"leakage_percent": leakage(d)} if d in into_dialect else {})
         for d in system}})
