@@ -14,7 +14,7 @@ def total(probe, h, y, seed=0):
 def test_a_probe_that_knows_nothing_pays_one_bit_a_fair_coin():
     """Weights of exactly zero with almost no variance: every logit is 0, so every label of two costs 1 bit."""
     probe = new_probe(2, 3)
-    probe.log_sigma2[:] = -60
+    probe.parameters["log_sigma2"][:] = -60
     h = np.random.default_rng(0).normal(size=(50, 3))
     kl, cross_entropy = variational_bits(probe, h, np.arange(50) % 2, np.random.default_rng(0))
     assert cross_entropy == pytest.approx(50, rel=1e-4), f"got {cross_entropy} bits, expected 50; 34.7 would be nats"
@@ -25,8 +25,8 @@ def test_blurred_weights_cost_more_than_their_mean(rng):
     """E_q[CE] lies above CE at the posterior mean (Jensen): the mean is no code length."""
     h, y = rng.normal(size=(500, 4)), rng.integers(3, size=500)
     sharp, blurred = new_probe(3, 4), new_probe(3, 4)
-    sharp.mu[:] = blurred.mu[:] = rng.normal(size=(3, 5))
-    sharp.log_sigma2[:], blurred.log_sigma2[:] = -40, 0
+    sharp.parameters["mu"][:] = blurred.parameters["mu"][:] = rng.normal(size=(3, 5))
+    sharp.parameters["log_sigma2"][:], blurred.parameters["log_sigma2"][:] = -40, 0
     at_mean = variational_bits(sharp, h, y, np.random.default_rng(0))[1]
     expected = variational_bits(blurred, h, y, np.random.default_rng(0))[1]
     assert expected > at_mean + 10, f"blurred {expected:.0f}, at the mean {at_mean:.0f}: no noise in the code"

@@ -63,17 +63,17 @@ def test_the_penalty_in_training_is_the_numpy_one(corpus, tokenizer, model, exam
 def test_a_refresh_refits_the_probe_and_takes_its_basis(corpus, tokenizer, model, examples, rng):
     decoupler = make(corpus, tokens="all")
     first = decoupler.refresh(model, examples, tokenizer.pad, rng)
-    mu = decoupler.probe.mu.copy()
+    mu = decoupler.probe.parameters["mu"].copy()
     second = decoupler.refresh(model, examples, tokenizer.pad, rng)
     assert first["angle_degrees"] is None and 0 < second["angle_degrees"] < 90
-    assert (decoupler.probe.mu != mu).any() and second["code_bits"] < first["entropy_bits"] * 2
+    assert (decoupler.probe.parameters["mu"] != mu).any() and second["code_bits"] < first["entropy_bits"] * 2
     np.testing.assert_array_equal(decoupler.basis, probe_subspace(decoupler.probe.posterior_mean(), 1))
 
 
 def test_a_class_a_variety_gives_more_directions(corpus, tokenizer, model, examples, rng):
     decoupler = make(corpus, labels="all-varieties", rank=25)
     decoupler.refresh(model, examples, tokenizer.pad, rng)
-    assert decoupler.probe.mu.shape == (26, 33) and decoupler.basis.shape == (32, 25)
+    assert decoupler.probe.parameters["mu"].shape == (26, 33) and decoupler.basis.shape == (32, 25)
 
 
 @pytest.mark.parametrize("settings, says", [

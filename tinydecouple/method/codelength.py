@@ -1,13 +1,37 @@
-"""How many bits do labels cost, given states? (Voita & Titov 2020, variational code.)
+"""How many bits do labels cost, given states? (Voita & Titov 2020: variational and prequential code.)
 
-Somebody who has the states wants the labels. Sending the probe's posterior costs the KL from the prior (Hinton &
-van Camp 1993); sending the labels with it costs the cross-entropy, in expectation over the posterior. Cross-entropy
-at the posterior mean is no code length: nobody can send exact weights for the price of blurred ones.
+Somebody who has the states wants the labels. Variational code: sending the probe's posterior costs the KL from the
+prior (Hinton & van Camp 1993), sending the labels with it the cross-entropy, in expectation over the posterior.
+Cross-entropy at the posterior mean is no code length: nobody can send exact weights for the price of blurred ones.
+Prequential code: send some labels, let both sides fit a probe to them, send the next block with its predictions.
+
+With the group prior the KL, and so the variational code, is known up to a constant only.
 """
 
 import numpy as np
 
-from tinydecouple.method.probe import SMALLEST, VariationalProbe, check_states, cross_entropy, kl_nats, with_one
+from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.method.probe import (
+    VariationalProbe,
+    check_states,
+    cross_entropy,
+    draw_noise,
+    fit,
+    forward,
+    kl_nats,
+    new_probe,
+    with_one,
+)
+
+BLOCKS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.0625, 0.125, 0.25, 0.5, 1.0)  # ends, as shares of the sample
+
+
+def draws_nats(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng: np.random.Generator,
+               samples: int) -> np.ndarray:
+    """(samples, n) cross-entropy in nats of each label under draws of the logits from the posterior."""
+    h1 = with_one(h)
+    noise = (draw_noise(probe.parameters, len(y), rng) for _ in range(samples))
+    return np.array([cross_entropy(forward(probe.parameters, h1, eps)[0], y)[0] for eps in noise])
 
 
 def variational_bits(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng: np.random.Generator,
@@ -15,14 +39,51 @@ def variational_bits(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng:
     """Code length of all n labels in bits, as (KL, expected cross-entropy); the code is their sum.
 
     h: (n, d) the states that the probe was fitted to.  y: (n,) classes.  samples: draws a state for the
-    expectation under the posterior; its error falls with n * samples.
+    expectation under the posterior; its error falls with n * samples. The KL has temperature 1, however the
+    probe was trained.
     """
-    check_states(h, y, classes=len(probe.mu))
-    h1 = with_one(h)
-    mean, root = h1 @ probe.mu.T, np.sqrt(h1**2 @ np.exp(probe.log_sigma2).T + SMALLEST)
-    nats = np.mean([cross_entropy(mean + root * rng.standard_normal(mean.shape, dtype=h.dtype), y)[0].sum()
-                    for _ in range(samples)])
-    return kl_nats(probe.mu, probe.log_sigma2) / np.log(2), float(nats) / np.log(2)
+    check_states(h, y, probe.classes)
+    nats = draws_nats(probe, h, y, rng, samples).sum(axis=1).mean()
+    return kl_nats(probe.parameters) / np.log(2), float(nats) / np.log(2)
+
+
+def block_ends(keys: np.ndarray, classes: int) -> list[int]:
+    """Row counts at which prequential blocks end, for rows sorted into runs of one key (n,).
+
+    A key is never cut, so that tokens of one sentence do not predict each other; the first block has at least
+    4 rows a class. Raises TinyDecoupleError for fewer rows than two blocks need.
+    """
+    n = len(keys)
+    cuts = np.append(np.flatnonzero(keys[1:] != keys[:-1]) + 1, n)  # places between keys
+    ends = [int(cuts[np.searchsorted(cuts, max(share * n, 4 * classes))]) for share in BLOCKS
+            if max(share * n, 4 * classes) <= n]
+    ends = list(dict.fromkeys(ends))
+    if len(ends) < 2:
+        raise TinyDecoupleError(f"{n} states for {classes} classes: the prequential code needs two blocks, the first of "
+                                f"{4 * classes} states or more; gather more states or more sentences")
+    return ends
+
+
+def prequential_bits(h: np.ndarray, y: np.ndarray, keys: np.ndarray, classes: int, rng: np.random.Generator,
+                     prior: str = "normal", samples: int = 10, steps: int = 600) -> float:
+    """Prequential code length of all n labels in bits.
+
+    h: (n, d) states.  y: (n,) classes.  keys: (n,) the sentence of each state. Keys come in random order. The first
+    block costs the uniform code; each later one the cross-entropy of the mean prediction over `samples` draws from
+    the posterior fitted to the blocks before it, which the receiver can fit too.
+    """
+    check_states(h, y, classes)
+    place = {key: i for i, key in enumerate(rng.permutation(np.unique(keys)).tolist())}
+    order = np.argsort([place[key] for key in keys.tolist()], kind="stable")
+    h, y = h[order], y[order]
+    ends = block_ends(keys[order], classes)
+    bits = uniform_bits(ends[0], classes)
+    probe = new_probe(classes, h.shape[1], prior, h.dtype)
+    for start, end in zip(ends, ends[1:]):
+        fit(probe, h[:start], y[:start], rng, steps)
+        nats = draws_nats(probe, h[start:end], y[start:end], rng, samples)
+        bits += float(np.log(samples) * (end - start) - np.logaddexp.reduce(-nats, axis=0).sum()) / np.log(2)
+    return bits
 
 
 def uniform_bits(n: int, classes: int) -> float:
@@ -37,3 +98,16 @@ def entropy_bits(y: np.ndarray) -> float:
     """
     counts = np.unique(y, return_counts=True)[1]
     return float(-(counts * np.log2(counts / counts.sum())).sum())
+
+
+def compression(bits: float, y: np.ndarray) -> float:
+    """n * H(Y) over the code length, both in bits; 1 means that the states helped as much as the probe cost."""
+    return entropy_bits(y) / bits
+
+
+def control_labels(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A control task (Hewitt & Liang 2019): the same labels, dealt out at random, so that states cannot help.
+
+    Selectivity is the control task's code length less the task's own, in bits: what the states, not the probe, did.
+    """
+    return rng.permutation(y)

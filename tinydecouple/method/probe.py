@@ -1,24 +1,34 @@
 r"""A variational linear probe: which variety does a hidden state belong to, and how sure are the weights?
 
-One linear layer with C classes on states h in R^d. The weights have a Gaussian posterior, each weight on its
-own, and a N(0, 1) prior (PAPER.md, "The variational probe", with the normal prior):
+One linear layer with C classes on states h in R^d, whose weights have a Gaussian posterior, each on its own.
+Start with the normal prior; the group prior adds a scale to each feature (PAPER.md, "The variational probe").
 
-    w_cj ~ N(mu_cj, sigma2_cj)        b_c ~ N(mu_bc, sigma2_bc)
+Prior "normal":     w_cj ~ N(mu_cj, sigma2_cj), prior N(0, 1).
+Prior "group-normal-jeffreys" (Louizos, Ullrich & Welling 2017):
+                    w_cj = z_j v_cj,  z_j ~ N(mu_zj, sigma2_zj),  v_cj ~ N(mu_cj, sigma2_cj),
+                    prior of v N(0, 1), of z log-uniform: a feature nobody needs is switched off for all classes.
 
-Writing the states with a last feature that is always 1 makes the bias a weight like any other. A sum of
-Gaussians is Gaussian, so instead of weights one may draw the logits (local reparameterisation, Kingma et al. 2015):
+The bias is a weight on a last feature that is always 1, never scaled. A sum of Gaussians is Gaussian, so one may
+draw logits instead of weights (local reparameterisation, Kingma et al. 2015). With x = h * z, z = mu_z + sigma_z * eps_z
+drawn for each state (normal prior: z = 1), and eps ~ N(0, 1) for each logit,
 
-    m = h mu^T        v = h^2 sigma2^T        logits = m + sqrt(v) * eps,   eps ~ N(0, 1)
+    m = x mu^T        v = x^2 sigma2^T        logits = m + sqrt(v) * eps
 
-The loss of a training sample of N states is, in nats a state,
+The loss of a sample of N states, in nats a state, is  mean CE(logits, y) + (KL_w + KL_z) / N  with
 
-    loss = mean CE(logits, y) + KL / N        KL = 1/2 sum( sigma2 + mu^2 - 1 - log sigma2 )
+    KL_w = 1/2 sum( sigma2 + mu^2 - 1 - log sigma2 )
+    KL_z = sum( k1 - k1 s(k2 + k3 a) + 1/2 log(1 + exp(-a)) ),   a = log sigma2_z - log(mu_z^2 + tiny),  s the sigmoid
 
-and its gradients, with p = softmax(logits), Y the one-hot labels and n states in the batch, are
+KL_z is Molchanov et al.'s approximation (2017, eq. 14); the log-uniform prior is improper, so it, and any code
+length made from it, is known up to a constant only. Backwards, with p = softmax(logits), Y the one-hot labels,
+n states in the batch, g = (p - Y) / n for the logits, and e = g * eps / (2 sqrt v) for v:
 
-    g = (p - Y) / n                  d loss / d logits
-    d loss / d mu        = g^T h                                      + mu / N
-    d loss / d log sigma2 = [ (g * eps / (2 sqrt v))^T h^2 ] * sigma2 + (sigma2 - 1) / (2 N)
+    d/d mu           = g^T x                       + mu / N
+    d/d log sigma2   = (e^T x^2) * sigma2          + (sigma2 - 1) / (2 N)
+    d/d x            = g mu + 2 x * (e sigma2)     and d/d z = (d/d x) * h, state by state
+    d/d mu_z         = sum of d/d z                - 2 mu_z / (mu_z^2 + tiny) * KL_z' / N
+    d/d log sigma2_z = sum of d/d z * eps_z * sigma_z / 2                     + KL_z' / N
+    KL_z'            = d KL_z / d a = - k1 k3 s (1 - s) - 1/2 / (1 + exp(a))
 """
 
 from dataclasses import dataclass, field
@@ -27,6 +37,9 @@ import numpy as np
 
 from tinydecouple.errors import TinyDecoupleError
 
+PRIORS = ("normal", "group-normal-jeffreys")
+K1, K2, K3 = 0.63576, 1.87320, 1.48695  # Molchanov et al. 2017
+TINY = 1e-8  # added to mu_z^2 before its logarithm
 SMALLEST = 1e-12  # added to v before its root, so that a state of zeros has a gradient
 
 
@@ -34,22 +47,38 @@ SMALLEST = 1e-12  # added to v before its root, so that a state of zeros has a g
 class VariationalProbe:
     """Posterior of a probe, and the state of its optimiser.
 
-    mu, log_sigma2: (C, d + 1) means and log-variances, the bias last; the dtype of the states it is fitted to.
+    parameters: mu and log_sigma2, (C, d + 1), the bias last; with the group prior mu_z and log_sigma2_z, (d,).
+    They have the dtype of the states that the probe is fitted to.
     """
 
-    mu: np.ndarray
-    log_sigma2: np.ndarray
+    prior: str
+    parameters: dict[str, np.ndarray]
     moments: dict[str, np.ndarray] = field(default_factory=dict)  # Adam's, by parameter and order
     steps: int = 0
 
+    @property
+    def classes(self) -> int:
+        return len(self.parameters["mu"])
+
     def posterior_mean(self) -> np.ndarray:
-        """(C, d) mean weights, without the bias."""
-        return self.mu[:, :-1]
+        """(C, d) mean weights, without the bias: mu, or mu * mu_z with the group prior."""
+        return self.parameters["mu"][:, :-1] * self.parameters.get("mu_z", 1)
+
+    def switched_off(self) -> np.ndarray:
+        """(d,) bool: features whose scale is noise, log alpha above 3 (Molchanov et al. 2017); none without scales."""
+        if self.prior == "normal":
+            return np.zeros(self.parameters["mu"].shape[1] - 1, bool)
+        return log_alpha(self.parameters["mu_z"], self.parameters["log_sigma2_z"]) > 3
 
 
-def new_probe(classes: int, d: int, dtype: type = np.float64) -> VariationalProbe:
-    """Means at zero, standard deviations at 0.1: narrow enough that the first steps see the signal."""
-    return VariationalProbe(np.zeros((classes, d + 1), dtype), np.full((classes, d + 1), np.log(0.01), dtype))
+def new_probe(classes: int, d: int, prior: str = "normal", dtype: type = np.float64) -> VariationalProbe:
+    """Weights of mean 0 and standard deviation 0.2, scales of mean 1: narrow, so that the first steps see signal."""
+    if prior not in PRIORS:
+        raise TinyDecoupleError(f"prior {prior!r} is unknown; expected one of {', '.join(PRIORS)}")
+    parameters = {"mu": np.zeros((classes, d + 1), dtype), "log_sigma2": np.full((classes, d + 1), -3, dtype)}
+    if prior == "group-normal-jeffreys":
+        parameters |= {"mu_z": np.ones(d, dtype), "log_sigma2_z": np.full(d, -3, dtype)}
+    return VariationalProbe(prior, parameters)
 
 
 def with_one(h: np.ndarray) -> np.ndarray:
@@ -69,30 +98,74 @@ def cross_entropy(logits: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.nda
     return nats, p
 
 
-def kl_nats(mu: np.ndarray, log_sigma2: np.ndarray) -> float:
-    """KL of the posterior from the N(0, 1) prior, in nats, summed over all weights."""
+def weight_kl(mu: np.ndarray, log_sigma2: np.ndarray) -> float:
+    """KL_w in nats, summed over all weights: of N(mu, sigma2) from N(0, 1)."""
     return float(0.5 * (np.exp(log_sigma2) + mu**2 - 1 - log_sigma2).sum())
 
 
-def loss_and_gradients(mu: np.ndarray, log_sigma2: np.ndarray, h1: np.ndarray, y: np.ndarray, eps: np.ndarray,
+def log_alpha(mu_z: np.ndarray, log_sigma2_z: np.ndarray) -> np.ndarray:
+    """Log of noise over signal in a scale; large where the scale says nothing."""
+    return log_sigma2_z - np.log(mu_z**2 + TINY)
+
+
+def scale_kl(a: np.ndarray) -> tuple[float, np.ndarray]:
+    """KL_z in nats, summed over the scales, and its derivative by each a = log alpha (d,)."""
+    s = 1 / (1 + np.exp(-(K2 + K3 * a)))
+    kl = K1 - K1 * s + 0.5 * np.logaddexp(0, -a)
+    return float(kl.sum()), -K1 * K3 * s * (1 - s) - 0.5 / (1 + np.exp(a))
+
+
+def kl_nats(parameters: dict[str, np.ndarray]) -> float:
+    """KL of the whole posterior from the prior, in nats; with the group prior up to a constant."""
+    kl = weight_kl(parameters["mu"], parameters["log_sigma2"])
+    if "mu_z" in parameters:
+        kl += scale_kl(log_alpha(parameters["mu_z"], parameters["log_sigma2_z"]))[0]
+    return kl
+
+
+def draw_noise(parameters: dict[str, np.ndarray], n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """eps (n, C), and eps_z (n, d) if there are scales."""
+    mu = parameters["mu"]
+    noise = {"eps": rng.standard_normal((n, len(mu)), dtype=mu.dtype)}
+    if "mu_z" in parameters:
+        noise["eps_z"] = rng.standard_normal((n, mu.shape[1] - 1), dtype=mu.dtype)
+    return noise
+
+
+def forward(parameters: dict[str, np.ndarray], h1: np.ndarray, noise: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    """One draw of the logits (n, C), with what backward needs: x (n, d + 1), its square, sigma2, sqrt v.
+
+    h1: (n, d + 1) states, the last feature 1.  noise: as draw_noise gives it.
+    """
+    x = h1
+    if "mu_z" in parameters:
+        x = h1 * with_one(parameters["mu_z"] + np.exp(parameters["log_sigma2_z"] / 2) * noise["eps_z"])
+    x2, sigma2 = x**2, np.exp(parameters["log_sigma2"])
+    root = np.sqrt(x2 @ sigma2.T + SMALLEST)  # (n, d+1) @ (d+1, C) -> (n, C)
+    return x @ parameters["mu"].T + root * noise["eps"], x, x2, sigma2, root
+
+
+def loss_and_gradients(parameters: dict[str, np.ndarray], h1: np.ndarray, y: np.ndarray, noise: dict[str, np.ndarray],
                        total: int, kl_weight: float = 1.0) -> tuple[float, dict[str, np.ndarray]]:
     """Loss in nats a state, and its gradients by parameter name; the formulas stand in the module's docstring.
 
-    h1: (n, d + 1) states of a batch, the last feature 1.  y: (n,) classes from 0.  eps: (n, C) noise.
-    total: N, size of the training sample.  kl_weight: temperature of the KL, for training only.
+    h1: (n, d + 1) states of a batch, the last feature 1.  y: (n,) classes from 0.  noise: as draw_noise gives it.
+    total: N, size of the training sample.  kl_weight: temperature of the KL, for training only; a code has 1.
     """
-    sigma2 = np.exp(log_sigma2)
-    h2 = h1**2
-    root = np.sqrt(h2 @ sigma2.T + SMALLEST)  # (n, d+1) @ (d+1, C) -> (n, C)
-    logits = h1 @ mu.T + root * eps
+    logits, x, x2, sigma2, root = forward(parameters, h1, noise)
+    mu, share = parameters["mu"], kl_weight / total
     nats, g = cross_entropy(logits, y)
     g /= len(y)
-    loss = nats.mean() + kl_weight * kl_nats(mu, log_sigma2) / total
-    share = kl_weight / total
-    return float(loss), {
-        "mu": g.T @ h1 + share * mu,  # (C, n) @ (n, d+1) -> (C, d+1)
-        "log_sigma2": ((g * eps / (2 * root)).T @ h2) * sigma2 + share * 0.5 * (sigma2 - 1),
-    }
+    e = g * noise["eps"] / (2 * root)
+    gradients = {"mu": g.T @ x + share * mu,  # (C, n) @ (n, d+1) -> (C, d+1)
+                 "log_sigma2": (e.T @ x2) * sigma2 + share * 0.5 * (sigma2 - 1)}
+    if "mu_z" in parameters:
+        mu_z, log_sigma2_z = parameters["mu_z"], parameters["log_sigma2_z"]
+        dz = ((g @ mu + 2 * x * (e @ sigma2)) * h1)[:, :-1]  # (n, C) @ (C, d+1) -> (n, d+1) -> (n, d)
+        slope = share * scale_kl(log_alpha(mu_z, log_sigma2_z))[1]
+        gradients["mu_z"] = dz.sum(axis=0) - slope * 2 * mu_z / (mu_z**2 + TINY)
+        gradients["log_sigma2_z"] = (dz * noise["eps_z"]).sum(axis=0) * np.exp(log_sigma2_z / 2) / 2 + slope
+    return float(nats.mean() + share * kl_nats(parameters)), gradients
 
 
 def adam_step(probe: VariationalProbe, gradients: dict[str, np.ndarray], rate: float) -> None:
@@ -104,25 +177,25 @@ def adam_step(probe: VariationalProbe, gradients: dict[str, np.ndarray], rate: f
         first += 0.1 * (g - first)
         second += 0.001 * (g * g - second)
         step = first / (1 - 0.9**probe.steps) / (np.sqrt(second / (1 - 0.999**probe.steps)) + 1e-8)
-        getattr(probe, name)[...] -= rate * step
+        probe.parameters[name] -= rate * step
 
 
-def fit(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng: np.random.Generator, steps: int = 300,
-        batch: int = 1024, rate: float = 0.03, kl_weight: float = 1.0) -> VariationalProbe:
+def fit(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng: np.random.Generator, steps: int = 600,
+        batch: int = 512, rate: float = 0.06, kl_weight: float = 1.0) -> VariationalProbe:
     """Fit in place, from where the probe stands (a warm start), and return it.
 
     h: (n, d) float32 or float64 states.  y: (n,) int classes from 0 to C - 1.  rate: Adam's, falling to 0 on a
     cosine.  The optimiser's memory starts afresh: only the posterior is warm.
     Raises TinyDecoupleError for states or labels that a probe cannot be fitted to.
     """
-    check_states(h, y, classes=len(probe.mu))
+    check_states(h, y, probe.classes)
     probe.moments, probe.steps = {}, 0
     h1 = with_one(h)
     order = rng.permutation(len(y))
     for step in range(steps):
         rows = order[np.arange(step * batch, step * batch + min(batch, len(y))) % len(y)]
-        eps = rng.standard_normal((len(rows), len(probe.mu)), dtype=h.dtype)
-        _, gradients = loss_and_gradients(probe.mu, probe.log_sigma2, h1[rows], y[rows], eps, len(y), kl_weight)
+        noise = draw_noise(probe.parameters, len(rows), rng)
+        _, gradients = loss_and_gradients(probe.parameters, h1[rows], y[rows], noise, len(y), kl_weight)
         adam_step(probe, gradients, rate * 0.5 * (1 + np.cos(np.pi * step / steps)))
     return probe
 

@@ -24,10 +24,10 @@ from tinydecouple.training.batches import NO_VARIETY, Batch, Example, bucket, co
 class DecoupleOptions:
     """What the paper leaves open (PAPER.md, "What its reviewers asked"), an option each."""
 
-    strength: float = option(0.03, "lambda, weight of the penalty; 0 observes only", least=0)
+    strength: float = option(0.1, "lambda, weight of the penalty; 0 observes only", least=0)
     schedule: str = option("constant", "strength over the run: warm-up rises from 0 until half-way, decay falls to 0",
                            choices=("constant", "warm-up", "decay"))
-    layer: int = option(3, "block whose output is probed and penalised; 0 is the embedding", least=0)
+    layer: int = option(1, "block whose output is probed and penalised; 0 is the embedding", least=0)
     labels: str = option("one-vs-rest", "classes of the probe: the standard against the dialects, or a class a variety",
                          choices=("one-vs-rest", "all-varieties"))
     rank: int = option(1, "dimension k of the subspace, at most classes - 1", least=1)
@@ -59,7 +59,7 @@ class Decoupler:
             raise TinyDecoupleError(f"--rank {options.rank}: with labels {options.labels} the probe has {classes} "
                                     f"classes, so rank 1 to {classes - 1} (softmax ignores what all classes share)")
         self.options = options
-        self.probe: VariationalProbe = new_probe(classes, width, np.float32)
+        self.probe: VariationalProbe = new_probe(classes, width, dtype=np.float32)
         self.basis: np.ndarray | None = None  # (d, k)
         self.mean = np.zeros(width, np.float32)
 
@@ -116,9 +116,10 @@ class Decoupler:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint needs to go on from here."""
-        arrays = {"mu": self.probe.mu, "log_sigma2": self.probe.log_sigma2, "mean": self.mean, "basis": self.basis}
+        arrays = {**self.probe.parameters, "mean": self.mean, "basis": self.basis}
         return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.probe = VariationalProbe(state["mu"].numpy().copy(), state["log_sigma2"].numpy().copy())
-        self.mean, self.basis = state["mean"].numpy(), state["basis"].numpy()
+        arrays = {name: tensor.numpy().copy() for name, tensor in state.items()}
+        self.mean, self.basis = arrays.pop("mean"), arrays.pop("basis")
+        self.probe = VariationalProbe(self.probe.prior, arrays)
