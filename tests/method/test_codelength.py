@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from tinydecouple.method.codelength import entropy_bits, uniform_bits, variational_bits
+from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.method.codelength import (
+    block_ends,
+    compression,
+    control_labels,
+    entropy_bits,
+    prequential_bits,
+    uniform_bits,
+    variational_bits,
+)
+from tinydecouple.method.planted import plant
 from tinydecouple.method.probe import fit, new_probe
 
 
@@ -48,3 +58,73 @@ def test_more_signal_costs_fewer_bits_and_random_labels_never_less_than_their_en
     assert bits[0] > bits[1] > bits[2], f"bits a label at signal 0, 1, 3: {bits}"
     assert bits[0] >= entropy_bits(y) / 4000, f"random labels at {bits[0]:.4f} bits: states cannot help there"
     assert bits[0] < 1.05, f"random labels at {bits[0]:.4f} bits, expected within 5 % of 1 (n = 4000, 18 weights)"
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return plant(30_000, 16, 4, 2.0, np.random.default_rng(5))
+
+
+def excess(planted, n):
+    """Variational code over H(Y|h), as a share of H(Y|h), on the first n states."""
+    h, y = planted.h[:n], planted.y[:n]
+    probe = fit(new_probe(4, 16), h, y, np.random.default_rng(1), steps=1500)
+    return total(probe, h, y) / n / planted.conditional_bits - 1
+
+
+def test_the_code_approaches_the_conditional_entropy_from_above(planted):
+    """C = 4, d = 16: within 5 % at n = 30,000, and ever nearer on the way."""
+    over = [excess(planted, n) for n in (1000, 5000, 30_000)]
+    assert over[0] > over[1] > over[2] > -0.01, f"shares above H(Y|h) at n = 1000, 5000, 30000: {over}"
+    assert over[2] < 0.05, f"{over[2]:.1%} above H(Y|h) at n = 30,000"
+
+
+def test_relabelling_the_classes_changes_little(planted):
+    h, y = planted.h[:5000], planted.y[:5000]
+    bits = [total(fit(new_probe(4, 16), h, names[y], np.random.default_rng(1), steps=1500), h, names[y])
+            for names in (np.arange(4), np.array([2, 0, 3, 1]))]
+    assert bits[1] == pytest.approx(bits[0], rel=0.01)
+
+
+def test_random_labels_cost_more_than_their_entropy_by_an_excess_that_vanishes(rng):
+    over = []
+    for n in (1000, 16_000):
+        y = rng.integers(4, size=n)
+        h = rng.normal(size=(n, 16))
+        over.append(total(fit(new_probe(4, 16), h, y, rng, steps=1500), h, y) / n - entropy_bits(y) / n)
+    assert over[0] > over[1] > 0, f"bits a label above the entropy at n = 1000, 16000: {over}"
+    assert over[1] < 0.05
+
+
+def test_prequential_code_lies_between_the_truth_and_the_entropy(planted):
+    n = 6000
+    h, y, keys = planted.h[:n], planted.y[:n], np.arange(n) // 6
+    bits = prequential_bits(h, y, keys, 4, np.random.default_rng(2), steps=400)
+    assert planted.conditional_bits * n < bits < 0.8 * entropy_bits(y), f"{bits / n:.3f} bits a label"
+    dealt = control_labels(y, np.random.default_rng(3))
+    control = prequential_bits(h, dealt, keys, 4, np.random.default_rng(2), steps=400)
+    assert control > entropy_bits(y), f"{control / n:.3f} bits for random labels, below their entropy"
+    assert compression(bits, y) > 1.25 > 1 > compression(control, y)
+
+
+def test_prequential_blocks_cut_no_sentence_and_start_with_four_rows_a_class():
+    keys = np.repeat(np.arange(100), 7)
+    ends = block_ends(keys, 5)
+    assert ends[0] >= 20 and ends[-1] == 700 and all(end % 7 == 0 for end in ends), f"blocks end at {ends}"
+    with pytest.raises(TinyDecoupleError, match="needs two blocks"):
+        block_ends(np.arange(20), 5)
+
+
+def test_tokens_of_one_sentence_do_not_help_one_another(rng):
+    """Each sentence has states of its own and a label at random: apart, its tokens would give the label away."""
+    keys = np.repeat(np.arange(300), 8)
+    h = rng.normal(size=(300, 64))[keys] + 0.01 * rng.normal(size=(2400, 64))
+    y = rng.integers(2, size=300)[keys]
+    bits = prequential_bits(h, y, keys, 2, np.random.default_rng(0), steps=200)
+    assert bits > entropy_bits(y), f"{bits / 2400:.2f} bits a label: a sentence lies in two blocks"
+
+
+def test_control_labels_keep_their_frequencies(rng):
+    y = np.array([0] * 30 + [1] * 10)
+    control = control_labels(y, rng)
+    assert np.bincount(control).tolist() == [30, 10] and (control != y).any()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.method.projection import penalty, project, reject
 
 
@@ -40,17 +41,39 @@ def test_penalty_is_the_mean_norm_of_the_projection(rng, U):
 
 
 @pytest.mark.parametrize("centred", [False, True])
-def test_penalty_gradient_agrees_with_autograd_and_differences(rng, U, centred):
+@pytest.mark.parametrize("squared", [False, True])
+@pytest.mark.parametrize("normalised", [False, True])
+def test_penalty_gradient_agrees_with_autograd_and_differences(rng, U, centred, squared, normalised):
     h, mean = rng.normal(size=(4, 8)), rng.normal(size=8) if centred else None
-    _, got = penalty(h, U, mean)
+    settings = {"mean": mean, "squared": squared, "normalised": normalised}
+    value, got = penalty(h, U, **settings)
     leaf = torch.tensor(h, requires_grad=True)
-    ((leaf - (0 if mean is None else torch.tensor(mean))) @ torch.tensor(U)).norm(dim=-1).mean().backward()
+    c = leaf - (0 if mean is None else torch.tensor(mean))
+    c = torch.nn.functional.normalize(c, dim=-1) if normalised else c
+    norm = (c @ torch.tensor(U)).norm(dim=-1)
+    expected = (norm**2 if squared else norm).mean()
+    expected.backward()
+    assert value == pytest.approx(expected.item(), rel=1e-12)
     np.testing.assert_allclose(got, leaf.grad.numpy(), rtol=1e-6, atol=1e-12)
     for index in np.ndindex(h.shape):
         step = np.zeros_like(h)
         step[index] = 1e-6
-        expected = (penalty(h + step, U, mean)[0] - penalty(h - step, U, mean)[0]) / 2e-6
-        assert got[index] == pytest.approx(expected, rel=1e-6, abs=1e-9)
+        difference = (penalty(h + step, U, **settings)[0] - penalty(h - step, U, **settings)[0]) / 2e-6
+        assert got[index] == pytest.approx(difference, rel=1e-6, abs=1e-9)
+
+
+def test_a_normalised_state_cannot_pay_less_by_shrinking(rng, U):
+    h = rng.normal(size=(5, 8))
+    value, gradient = penalty(h, U, normalised=True)
+    assert penalty(0.1 * h, U, normalised=True)[0] == pytest.approx(value) and 0 < value < 1
+    np.testing.assert_allclose((gradient * h).sum(axis=1), 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("basis", [np.eye(8)[:, :2] * 1.01, np.ones((8, 2)), 2 * np.eye(8, 2, dtype=int), np.ones(8)])
+def test_a_basis_that_is_not_orthonormal(rng, basis):
+    for call in (project, reject, penalty):
+        with pytest.raises(TinyDecoupleError, match="not orthonormal"):
+            call(rng.normal(size=(5, 8)), basis)
 
 
 def test_every_state_is_pushed_with_force_one(rng, U):

@@ -4,8 +4,30 @@ import numpy as np
 import pytest
 
 from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.method.planted import plant
 from tinydecouple.method.probe import fit, new_probe, standardise
-from tinydecouple.method.subspace import principal_angles, probe_subspace
+from tinydecouple.method.subspace import (
+    angle_null,
+    class_mean_span,
+    principal_angles,
+    principal_components,
+    probe_subspace,
+    random_from_states,
+    random_subspace,
+    standard_row,
+    subspace_overlap,
+)
+
+
+def degrees(A, B):
+    """Largest principal angle."""
+    return np.degrees(principal_angles(A, B)[-1])
+
+
+def probe_of(p, n, classes, seed=1):
+    """Posterior mean weights of a probe fitted to the first n planted states."""
+    h = standardise(p.h[:n])[0]
+    return fit(new_probe(classes, h.shape[1]), h, p.y[:n], np.random.default_rng(seed), steps=1500).posterior_mean()
 
 
 def test_orthonormal_and_blind_to_what_all_rows_share(rng):
@@ -44,7 +66,7 @@ def test_rank_is_at_most_classes_minus_one(rng, k):
 
 
 def test_weights_without_direction():
-    with pytest.raises(TinyDecoupleError, match="learned nothing"):
+    with pytest.raises(TinyDecoupleError, match="nothing has been learned"):
         probe_subspace(np.ones((3, 5)), 1)
 
 
@@ -74,3 +96,75 @@ def test_angles_of_planes_and_lines_of_unequal_dimension(rng):
     A, B = np.eye(5)[:, :3], np.array([[1, 0, 0, 1, 0.0]]).T
     for pair in ((A, B), (B, A)):
         np.testing.assert_allclose(principal_angles(*pair), [np.pi / 4])
+
+
+@pytest.mark.parametrize("anisotropy", [1.0, 10.0])
+def test_each_estimator_tends_to_its_own_limit(anisotropy):
+    """Probe readings towards Sigma^-1 (differences), class means towards the differences; at anisotropy 10 the two
+    limits lie some 38 degrees apart, and neither estimator comes near the other's."""
+    p = plant(30_000, 16, 2, 1.5, np.random.default_rng(3), anisotropy)
+    probe, means = probe_subspace(probe_of(p, 30_000, 2), 1), class_mean_span(p.h, p.y, 1)
+    assert degrees(probe, p.discriminant) < 6, f"probe: {degrees(probe, p.discriminant):.1f} degrees from its limit"
+    assert degrees(means, p.differences) < 6, f"means: {degrees(means, p.differences):.1f} degrees from their limit"
+    apart = degrees(p.differences, p.discriminant)
+    if anisotropy > 1:
+        assert apart == pytest.approx(38, abs=8), f"the limits are {apart:.1f} degrees apart"
+        assert degrees(probe, p.differences) > apart - 8 and degrees(means, p.discriminant) > apart - 8
+    else:
+        assert apart < 1e-5
+
+
+def test_a_class_a_variety_spans_all_differences_and_the_standards_row_its_own():
+    p = plant(30_000, 16, 4, 2.0, np.random.default_rng(4))
+    weights = probe_of(p, 30_000, 4)
+    assert degrees(probe_subspace(weights, 3), p.discriminant) < 12, "the largest angle is that of the weakest of three"
+    assert degrees(class_mean_span(p.h, p.y, 3), p.differences) < 12
+    means = np.array([p.h[p.y == c].mean(axis=0) for c in range(4)])
+    own = (means[0] - means[1:].mean(axis=0))[:, None]  # the covariance is round: the limit is the difference itself
+    assert degrees(standard_row(weights), own) < 8 < degrees(standard_row(weights, standard=1), own)
+
+
+def test_the_angle_to_the_limit_falls_as_one_over_root_n():
+    p = plant(64_000, 16, 2, 1.5, np.random.default_rng(6))
+    angles = [np.mean([degrees(class_mean_span(p.h[i::64_000 // n], p.y[i::64_000 // n], 1), p.differences)
+                       for i in range(4)]) for n in (1000, 16_000)]
+    assert angles[0] / angles[1] == pytest.approx(4, rel=0.4), f"degrees at n = 1000 and 16,000: {angles}"
+    probes = [degrees(probe_subspace(probe_of(p, n, 2), 1), p.discriminant) for n in (1000, 16_000)]
+    assert probes[0] / probes[1] > 2, f"probe, degrees at n = 1000 and 16,000: {probes}"
+
+
+def test_principal_components_follow_variance_not_labels():
+    p = plant(5000, 16, 2, 1.0, np.random.default_rng(7), anisotropy=100)
+    values, axes = np.linalg.eigh(np.cov(p.h.T))
+    assert degrees(principal_components(p.h, 2), axes[:, -2:]) < 1e-4
+    assert degrees(principal_components(p.h, 1), p.discriminant) > 45
+
+
+def test_random_subspaces_are_orthonormal_and_the_fair_one_lies_where_states_lie(rng):
+    p = plant(5000, 32, 2, 1.0, np.random.default_rng(8), anisotropy=1000)
+    held = {"isotropic": [], "from states": []}
+    for _ in range(50):
+        for name, U in (("isotropic", random_subspace(32, 2, rng)), ("from states", random_from_states(p.h, 2, rng))):
+            np.testing.assert_allclose(U.T @ U, np.eye(2), atol=1e-10)
+            held[name].append(((p.h @ U)**2).sum() / (p.h**2).sum())
+    assert np.mean(held["isotropic"]) == pytest.approx(2 / 32, rel=0.3)
+    assert np.mean(held["from states"]) > 2.5 * np.mean(held["isotropic"]), "the fair control holds no more energy"
+
+
+def test_overlap_from_none_to_all(rng):
+    eye = np.eye(8)
+    assert subspace_overlap(eye[:, :2], eye[:, 2:5]) == pytest.approx(0)
+    assert subspace_overlap(eye[:, :2], eye[:, :5]) == pytest.approx(1)
+    random = [subspace_overlap(random_subspace(64, 2, rng), random_subspace(64, 6, rng)) for _ in range(300)]
+    assert np.mean(random) == pytest.approx(6 / 64, rel=0.15)
+
+
+def test_the_null_shrinks_with_more_sentences_and_keeps_sentences_whole():
+    p = plant(8000, 16, 2, 1.5, np.random.default_rng(9))
+    few, many = (angle_null(p.h[:n], p.y[:n], np.arange(n) // 4, 2, 1, 5, np.random.default_rng(1), steps=300)
+                 for n in (400, 8000))
+    assert len(few) == 10 and few.mean() > 2 * many.mean(), f"degrees {np.degrees([few.mean(), many.mean()])}"
+    copies = np.repeat(p.h[:400], 10, axis=0)  # ten tokens that say the same are worth one
+    labels, keys = np.repeat(p.y[:400], 10), np.arange(4000) // 40
+    whole = angle_null(copies, labels, keys, 2, 1, 5, np.random.default_rng(1), steps=300)
+    assert whole.mean() > 2 * many.mean(), "repeating tokens narrowed the null: sentences are not drawn whole"

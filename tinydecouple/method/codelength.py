@@ -16,10 +16,10 @@ from tinydecouple.method.probe import (
     check_states,
     cross_entropy,
     draw_noise,
-    fit,
     forward,
     kl_nats,
     new_probe,
+    optimise,
     with_one,
 )
 
@@ -28,7 +28,7 @@ BLOCKS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.0625, 0.125, 0.25, 0.5, 1.
 
 def draws_nats(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng: np.random.Generator,
                samples: int) -> np.ndarray:
-    """(samples, n) cross-entropy in nats of each label under draws of the logits from the posterior."""
+    """(samples, n) cross-entropy in nats of each label under draws from the posterior."""
     h1 = with_one(h)
     noise = (draw_noise(probe.parameters, len(y), rng) for _ in range(samples))
     return np.array([cross_entropy(forward(probe.parameters, h1, eps)[0], y)[0] for eps in noise])
@@ -59,8 +59,8 @@ def block_ends(keys: np.ndarray, classes: int) -> list[int]:
             if max(share * n, 4 * classes) <= n]
     ends = list(dict.fromkeys(ends))
     if len(ends) < 2:
-        raise TinyDecoupleError(f"{n} states for {classes} classes: the prequential code needs two blocks, the first of "
-                                f"{4 * classes} states or more; gather more states or more sentences")
+        raise TinyDecoupleError(f"{n} states for {classes} classes: the prequential code needs two blocks, the first "
+                                f"of {4 * classes} states or more; gather more states or more sentences")
     return ends
 
 
@@ -80,7 +80,7 @@ def prequential_bits(h: np.ndarray, y: np.ndarray, keys: np.ndarray, classes: in
     bits = uniform_bits(ends[0], classes)
     probe = new_probe(classes, h.shape[1], prior, h.dtype)
     for start, end in zip(ends, ends[1:]):
-        fit(probe, h[:start], y[:start], rng, steps)
+        optimise(probe, h[:start], y[:start], rng, steps)
         nats = draws_nats(probe, h[start:end], y[start:end], rng, samples)
         bits += float(np.log(samples) * (end - start) - np.logaddexp.reduce(-nats, axis=0).sum()) / np.log(2)
     return bits

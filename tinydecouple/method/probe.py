@@ -9,8 +9,8 @@ Prior "group-normal-jeffreys" (Louizos, Ullrich & Welling 2017):
                     prior of v N(0, 1), of z log-uniform: a feature nobody needs is switched off for all classes.
 
 The bias is a weight on a last feature that is always 1, never scaled. A sum of Gaussians is Gaussian, so one may
-draw logits instead of weights (local reparameterisation, Kingma et al. 2015). With x = h * z, z = mu_z + sigma_z * eps_z
-drawn for each state (normal prior: z = 1), and eps ~ N(0, 1) for each logit,
+draw logits instead of weights (local reparameterisation, Kingma et al. 2015). With x = h * z,
+z = mu_z + sigma_z * eps_z drawn for each state (normal prior: z = 1), and eps ~ N(0, 1) for each logit,
 
     m = x mu^T        v = x^2 sigma2^T        logits = m + sqrt(v) * eps
 
@@ -189,6 +189,12 @@ def fit(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng: np.random.Ge
     Raises TinyDecoupleError for states or labels that a probe cannot be fitted to.
     """
     check_states(h, y, probe.classes)
+    return optimise(probe, h, y, rng, steps, batch, rate, kl_weight)
+
+
+def optimise(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng: np.random.Generator, steps: int = 600,
+             batch: int = 512, rate: float = 0.06, kl_weight: float = 1.0) -> VariationalProbe:
+    """fit without its checks: the first blocks of a prequential code may hold a single class."""
     probe.moments, probe.steps = {}, 0
     h1 = with_one(h)
     order = rng.permutation(len(y))

@@ -33,7 +33,7 @@ class DecoupleOptions:
     rank: int = option(1, "dimension k of the subspace, at most classes - 1", least=1)
     refreshes: int = option(20, "refits of the probe in a run; 0 trains without a probe", least=0)
     tokens: str = option("target", "which text's tokens are probed and penalised", choices=("target", "source", "all"))
-    penalised: str = option("dialects", "whose tokens are penalised", choices=("all", "dialects", "standard"))
+    penalised: str = option("all", "whose tokens are penalised", choices=("all", "dialects", "standard"))
     centred: bool = option(True, "subtract the mean state of the probe's sample first")
     probe_states: int = option(4096, "states gathered for a refit", least=64)
     probe_steps: int = option(150, "Adam steps a refit", least=1)
