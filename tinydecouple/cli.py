@@ -100,6 +100,17 @@ def parser(smoke: bool = False) -> argparse.ArgumentParser:
     say.add_argument("--source", required=True, help="variety of the input")
     say.add_argument("--target", required=True, help="variety of the output")
 
+    probe = command(do.probe_command, "layer by layer: code lengths, control, angles and their null")
+    probe.add_argument("run", type=Path, nargs="?", help="directory of a pretrained or fine-tuned run")
+    probe.add_argument("--states", type=Path, help="instead of a run: .npz with h (n, d) or (layers, n, d), y (n,), "
+                       "names (C,) and, if known, keys (n,), the sentence of each state")
+    probe.add_argument("--standard", help="with --states: name of the standard; the first name if absent")
+    probe.add_argument("--split", choices=SPLITS, default="dev", help="whose sentences are read")
+    probe.add_argument("--per-variety", type=number(int, {"least": 10}), default=300, help="states of each variety")
+    probe.add_argument("--refits", type=number(int, {"least": 2}), default=5, help="refits for the null of the angle")
+    probe.add_argument("--seed", type=number(int, {"least": 0}), default=1, help="seed of samples and probe noise")
+    probe.add_argument("--out", type=Path, help="folder for table, numbers and pictures; of a run: RUN/probe-SPLIT")
+
     score = command(do.evaluate_command, "translate and score a run, or compare it with another")
     score.add_argument("run", type=Path, help="directory of a pretrained or fine-tuned run")
     score.add_argument("--against", type=Path, help="run to compare with, such as the plain one")
@@ -107,7 +118,7 @@ def parser(smoke: bool = False) -> argparse.ArgumentParser:
 
     for sub in (demo, say, score):
         sub.add_argument("--beam", type=number(int, {"least": 1}), default=1, help="hypotheses a sentence; 1 is greedy")
-    for sub in (demo, pre, fine, say, score):
+    for sub in (demo, pre, fine, say, probe, score):
         sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the model runs")
     return top
 

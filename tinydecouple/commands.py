@@ -8,17 +8,21 @@ import time
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import torch
+from tqdm import tqdm
 
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.evaluation import figures, report
+from tinydecouple.evaluation.probing import gather_states, probe_layer, probing_table, read_states
 from tinydecouple.evaluation.score import Direction, chrf, one_line, statistics, translate
 from tinydecouple.model.decode import decode
 from tinydecouple.model.transformer import ModelOptions, pick_device
 from tinydecouple.text.corpus import SPLITS, ParallelCorpus, write_tsv
+from tinydecouple.text.family import region
 from tinydecouple.text.readers import CorpusOptions, fingerprint, load_corpus
 from tinydecouple.training.batches import prompt
-from tinydecouple.training.checkpoint import load_model, open_run, write, write_json
+from tinydecouple.training.checkpoint import load_model, open_run, read_config, write, write_json
 from tinydecouple.training.decoupler import DecoupleOptions
 from tinydecouple.training.runs import check, finetune, pretrain, run_corpus
 from tinydecouple.training.train import TrainOptions
@@ -103,6 +107,33 @@ def finetune_command(args: argparse.Namespace) -> None:
     finetune(args.run, args.start, options(TrainOptions, args), options(DecoupleOptions, args),
              pick_device(args.device), args.overwrite)
     say(f"fine-tuned: {args.run}")
+
+
+def probe_command(args: argparse.Namespace) -> None:
+    if (args.run is None) == (args.states is None):
+        raise TinyDecoupleError("probe: name either a run or --states FILE.npz")
+    rng = np.random.default_rng(args.seed)
+    if args.states:
+        states, folder = read_states(args.states, args.standard), args.out
+    else:
+        if args.standard:
+            raise TinyDecoupleError("--standard goes with --states; a run knows its standard")
+        model, tokenizer, _ = load_model(args.run, pick_device(args.device))
+        states = gather_states(model, tokenizer, run_corpus(args.run), args.split, args.per_variety, rng)
+        folder = args.out or args.run / f"probe-{args.split}"
+    layers = {layer: probe_layer(h, states, args.refits, rng)
+              for layer, h in tqdm(states.h.items(), desc="probing layers", disable=None, leave=False)}
+    text = probing_table(layers, states.names)
+    print(text)
+    if folder:
+        numbers = {layer: {name: value.tolist() if name == "angles" else value for name, value in found.items()
+                           if name != "plane"} for layer, found in layers.items()}
+        write(folder / "table.md", text)
+        write_json(folder / "scores.json", {"names": states.names, "layers": numbers})
+        of_family = args.run and read_config(args.run)["corpus"]["corpus"] == "family"
+        drawn = figures.draw_probing(folder, layers, states.names, states.y,
+                                     lambda name: region(name) if of_family else name)
+        print(f"written to {folder}{'' if drawn else '; pictures need pip install matplotlib'}")
 
 
 def translate_command(args: argparse.Namespace) -> None:

@@ -1,5 +1,7 @@
 """The planted answer itself: bases, entropies, the angle that anisotropy makes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,16 @@ def test_class_means_lie_in_the_planted_subspace(rng):
     outside = centred - centred @ p.differences @ p.differences.T
     assert np.linalg.norm(outside) < 0.05 * np.linalg.norm(centred), "the means leave their subspace"
     assert np.sqrt((centred**2).sum(axis=1).mean()) == pytest.approx(2.0, rel=0.05)
+
+
+def test_the_sample_file_is_this_functions_work():
+    with np.load(Path(__file__).parents[2] / "data_samples" / "planted.npz", allow_pickle=False) as file:
+        saved = dict(file)
+    p = plant(2000, 16, 4, 2.0, np.random.default_rng(0), anisotropy=10)
+    np.testing.assert_allclose(saved["h"], p.h, rtol=1e-5, atol=1e-6)
+    assert (saved["y"] == p.y).all() and saved["conditional_bits"] == pytest.approx(p.conditional_bits)
+    for name in ("differences", "discriminant"):
+        assert principal_angles(saved[name], getattr(p, name))[-1] < 1e-6
 
 
 def test_no_signal_leaves_all_the_bits(rng):

@@ -161,10 +161,15 @@ def test_overlap_from_none_to_all(rng):
 
 def test_the_null_shrinks_with_more_sentences_and_keeps_sentences_whole():
     p = plant(8000, 16, 2, 1.5, np.random.default_rng(9))
-    few, many = (angle_null(p.h[:n], p.y[:n], np.arange(n) // 4, 2, 1, 5, np.random.default_rng(1), steps=300)
+
+    def one(weights):
+        return probe_subspace(weights, 1)
+
+    few, many = (angle_null(p.h[:n], p.y[:n], np.arange(n) // 4, 2, one, 5, np.random.default_rng(1),
+                            steps=300)
                  for n in (400, 8000))
     assert len(few) == 10 and few.mean() > 2 * many.mean(), f"degrees {np.degrees([few.mean(), many.mean()])}"
     copies = np.repeat(p.h[:400], 10, axis=0)  # ten tokens that say the same are worth one
     labels, keys = np.repeat(p.y[:400], 10), np.arange(4000) // 40
-    whole = angle_null(copies, labels, keys, 2, 1, 5, np.random.default_rng(1), steps=300)
+    whole = angle_null(copies, labels, keys, 2, one, 5, np.random.default_rng(1), steps=300)
     assert whole.mean() > 2 * many.mean(), "repeating tokens narrowed the null: sentences are not drawn whole"

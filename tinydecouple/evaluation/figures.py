@@ -1,6 +1,7 @@
 """Pictures of a comparison, if matplotlib is there; the same numbers stand in the table and in the log."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,45 @@ def draw(run: Path, result: dict[str, Any], arms: dict[str, Path]) -> list[Path]
     return [run / "figures" / f"{name}.png" for name in figures]
 
 
+def draw_probing(folder: Path, layers: dict[int, dict[str, Any]], names: list[str], y: np.ndarray,
+                 group: Callable[[str], str]) -> list[Path]:
+    """A picture a question, under `folder`: code length over layers, angles between varieties, states in a plane.
+
+    y: (n,) variety of each state.  group: name of a variety -> what it is coloured by. Angles and plane are those of
+    the layer where the standard is cheapest to tell apart.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return []
+    best = min(layers, key=lambda layer: layers[layer]["variational_bits"])
+    figures = {name: Figure(figsize=(7, 6), layout="constrained") for name in ("code_length", "angles", "states")}
+    axis = figures["code_length"].subplots()
+    for column, style in (("variational_bits", "o-"), ("prequential_bits", "s-"), ("entropy_bits", "k:")):
+        axis.plot(list(layers), [found[column] for found in layers.values()], style, label=column.replace("_bits", ""))
+    axis.set(xlabel="layer", ylabel="bits a state", title=f"telling {names[0]} from the rest", xticks=list(layers))
+    axis.legend()
+    axis = figures["angles"].subplots()
+    image = axis.imshow(layers[best]["angles"], vmin=0, vmax=90)
+    axis.set_xticks(range(len(names)), names, rotation=90)
+    axis.set_yticks(range(len(names)), names)
+    axis.set_title(f"layer {best}: degrees between varieties (null {layers[best]['null']:.0f})")
+    figures["angles"].colorbar(image)
+    axis = figures["states"].subplots()
+    groups = np.array([group(names[i]) for i in y])
+    plane = layers[best]["plane"]
+    for label in dict.fromkeys(group(name) for name in names):
+        here = plane[groups == label]
+        axis.plot(here[:, 0], here[:, -1], ".", markersize=3, alpha=0.5, label=label)
+    axis.set(title=f"layer {best}: states on the first two all-variety directions")
+    axis.legend(markerscale=4, fontsize=8)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, figure in figures.items():
+        FigureCanvasAgg(figure).print_png(folder / f"{name}.png")
+    return [folder / f"{name}.png" for name in figures]
+
+
 def gains(figure: Any, result: dict[str, Any]) -> Any:
     """A line a dialect: copy, plain and decoupled on one axis, their difference on another."""
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
@@ -42,7 +82,7 @@ def gains(figure: Any, result: dict[str, Any]) -> Any:
                color=["tab:gray"] * (len(entries) - 1) + ["tab:blue"])
     right.plot(primary["interval"], [y[-1]] * 2, color="black", linewidth=2)
     right.axvline(0, color="black", linewidth=0.8)
-    right.set_xlabel("decoupled minus plain\n(line: 95 % over sentences, one seed)")
+    right.set_xlabel("decoupled minus plain\n(line: 95 % interval)")
     return figure
 
 

@@ -5,6 +5,8 @@ weights tend to Sigma^-1 (differences of means), class means to the differences 
 where the shared covariance Sigma is round.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tinydecouple.errors import TinyDecoupleError
@@ -102,13 +104,14 @@ def subspace_overlap(A: np.ndarray, B: np.ndarray) -> float:
     return float((np.cos(principal_angles(A, B))**2).mean())
 
 
-def angle_null(h: np.ndarray, y: np.ndarray, keys: np.ndarray, classes: int, k: int, refits: int,
-               rng: np.random.Generator, prior: str = "normal", steps: int = 600) -> np.ndarray:
+def angle_null(h: np.ndarray, y: np.ndarray, keys: np.ndarray, classes: int,
+               estimate: Callable[[np.ndarray], np.ndarray], refits: int, rng: np.random.Generator,
+               prior: str = "normal", steps: int = 600) -> np.ndarray:
     """Largest principal angles in radians between refits of one probe: (refits (refits - 1) / 2,) of them.
 
-    h: (n, d) states.  y: (n,) classes.  keys: (n,) the sentence of each state. Each refit draws sentences with
-    replacement, whole, and takes noise of its own. An angle between two models that lies within this spread says
-    nothing about the models.
+    h: (n, d) states.  y: (n,) classes.  keys: (n,) the sentence of each state.  estimate: from weights (C, d) to a
+    basis (d, k), such as standard_row. Each refit draws sentences with replacement, whole, and takes noise of its
+    own. An angle between two models that lies within this spread says nothing about the models.
     """
     rows_of = {key: np.flatnonzero(keys == key) for key in np.unique(keys).tolist()}
     names = list(rows_of)
@@ -116,5 +119,5 @@ def angle_null(h: np.ndarray, y: np.ndarray, keys: np.ndarray, classes: int, k: 
     for _ in range(refits):
         rows = np.concatenate([rows_of[names[i]] for i in rng.integers(len(names), size=len(names))])
         probe = fit(new_probe(classes, h.shape[1], prior, h.dtype), h[rows], y[rows], rng, steps)
-        bases.append(probe_subspace(probe.posterior_mean(), k))
+        bases.append(estimate(probe.posterior_mean()))
     return np.array([principal_angles(a, b)[-1] for i, a in enumerate(bases) for b in bases[i + 1:]])

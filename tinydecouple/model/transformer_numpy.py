@@ -16,6 +16,7 @@ def rms_norm(h: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
+    """Exponentials that sum to 1 over the last axis; the largest is taken off first, so that none overflows."""
     e = np.exp(x - x.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
 
@@ -44,6 +45,7 @@ def attention(h: np.ndarray, w: Parameters, heads: int) -> np.ndarray:
 
 
 def mlp(h: np.ndarray, w: Parameters) -> np.ndarray:
+    """Two layers with a ReLU between, position by position, of normalised states."""
     hidden = np.maximum(h @ w["mlp_in.weight"].T, 0)  # (b, t, d) -> (b, t, 4d)
     return hidden @ w["mlp_out.weight"].T  # (b, t, 4d) -> (b, t, d)
 

@@ -43,6 +43,11 @@ class Family:
     dialects: tuple[Grammar, ...]
 
 
+def region(name: str) -> str:
+    """The region of a dialect of the family, told from its name: a1 is in region a; pivot and standard in none."""
+    return f"region {name[0]}" if name[1:].isdigit() else name
+
+
 def sound_shift(word: str, changes: tuple[int, ...]) -> str:
     """Apply regular sound changes in their historical order."""
     for index in sorted(changes):

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.method.codelength import entropy_bits, variational_bits
-from tinydecouple.method.probe import VariationalProbe, fit, new_probe, standardise
+from tinydecouple.method.probe import PRIORS, VariationalProbe, fit, new_probe, standardise
 from tinydecouple.method.subspace import principal_angles, probe_subspace
 from tinydecouple.model.transformer import Transformer
 from tinydecouple.options import option
@@ -35,6 +36,9 @@ class DecoupleOptions:
     tokens: str = option("target", "which text's tokens are probed and penalised", choices=("target", "source", "all"))
     penalised: str = option("all", "whose tokens are penalised", choices=("all", "dialects", "standard"))
     centred: bool = option(True, "subtract the mean state of the probe's sample first")
+    squared: bool = option(False, "penalise the squared norm, which spares states that are nearly outside")
+    normalised: bool = option(False, "divide states by their length first, so that shrinking does not pay")
+    prior: str = option("normal", "prior of the probe's weights", choices=PRIORS)
     probe_states: int = option(4096, "states gathered for a refit", least=64)
     probe_steps: int = option(150, "Adam steps a refit", least=1)
 
@@ -59,7 +63,7 @@ class Decoupler:
             raise TinyDecoupleError(f"--rank {options.rank}: with labels {options.labels} the probe has {classes} "
                                     f"classes, so rank 1 to {classes - 1} (softmax ignores what all classes share)")
         self.options = options
-        self.probe: VariationalProbe = new_probe(classes, width, dtype=np.float32)
+        self.probe: VariationalProbe = new_probe(classes, width, options.prior, np.float32)
         self.basis: np.ndarray | None = None  # (d, k)
         self.mean = np.zeros(width, np.float32)
 
@@ -112,7 +116,10 @@ class Decoupler:
         h = h[torch.from_numpy(keep).to(h.device)]  # (b, t, d) -> (n, d)
         if self.options.centred:
             h = h - torch.from_numpy(self.mean).to(h)
-        return (h @ torch.from_numpy(self.basis).to(h)).norm(dim=-1).mean()
+        if self.options.normalised:
+            h = F.normalize(h, dim=-1)
+        norm = (h @ torch.from_numpy(self.basis).to(h)).norm(dim=-1)  # (n, d) @ (d, k) -> (n, k) -> (n,)
+        return (norm**2 if self.options.squared else norm).mean()
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint needs to go on from here."""

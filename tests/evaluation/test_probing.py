@@ -1,0 +1,102 @@
+"""Probing states of a run and of a file: a planted answer comes out, with its controls."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinydecouple.cli import main
+from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.evaluation.probing import States, gather_states, probe_layer, probing_table, read_states
+from tinydecouple.method.planted import plant
+
+
+@pytest.fixture(scope="module")
+def planted():
+    """Layer 0 is noise, layer 1 has three classes planted."""
+    p = plant(3000, 16, 3, 3.0, np.random.default_rng(2))
+    noise = np.random.default_rng(3).normal(size=p.h.shape)
+    return States({0: noise, 1: p.h}, p.y, np.arange(3000) // 5, ["std", "x1", "x2"])
+
+
+def test_a_planted_layer_is_told_from_a_layer_of_noise(planted):
+    noise, signal = (probe_layer(planted.h[i], planted, 4, np.random.default_rng(1)) for i in (0, 1))
+    assert signal["variational_bits"] < 0.6 * signal["entropy_bits"] < noise["variational_bits"]
+    assert signal["prequential_bits"] < 0.7 * signal["entropy_bits"]
+    assert signal["compression"] > 1.6 and noise["compression"] < 1
+    assert signal["accuracy"] > 0.9 and signal["control_accuracy"] < 0.72, "random labels: the majority"
+    assert noise["null"] > 30 > signal["null"], f"null: {noise['null']:.0f}, {signal['null']:.0f}"
+    assert signal["unrelated"] == pytest.approx(60), "three classes of a simplex: arccos(1/2)"
+    np.testing.assert_allclose(signal["angles"], np.transpose(signal["angles"]), atol=1e-6)
+    text = probing_table({0: noise, 1: signal}, planted.names)
+    assert f"{signal['variational_bits']:11.2f}" in text and f"{signal['angles'][0][2]:8.1f}" in text
+
+
+def test_states_of_a_run_are_balanced_and_keep_sentences_whole(corpus, tokenizer, model):
+    states = gather_states(model, tokenizer, corpus, "train", 20, np.random.default_rng(1))
+    counts = np.bincount(states.y)
+    assert len(counts) == 26 and counts.min() >= 20 and counts.max() < 60, f"states of each variety: {counts}"
+    assert set(states.h) == {0, 1, 2} and states.h[1].shape == (len(states.y), 32) and len(states.keys) == len(states.y)
+    assert set(states.keys) <= set(corpus.keys("train"))
+
+
+def save(path, **changes):
+    rng = np.random.default_rng(1)
+    arrays = {"h": rng.normal(size=(2, 90, 6)), "y": np.arange(90) % 3, "names": np.array(["a", "b", "std"]),
+              "keys": np.arange(90) // 3, **changes}
+    np.savez(path, **{name: value for name, value in arrays.items() if value is not None})
+    return path
+
+
+def test_a_file_of_states_and_its_standard(tmp_path):
+    states = read_states(save(tmp_path / "s.npz"), "std")
+    assert states.names == ["std", "a", "b"] and list(states.y[:3]) == [1, 2, 0] and set(states.h) == {0, 1}
+    assert len(np.unique(read_states(save(tmp_path / "s.npz", keys=None), None).keys)) == 90
+
+
+@pytest.mark.parametrize("changes, says", [
+    ({"y": None}, "lacks y; expected h, y, names"),
+    ({"h": np.zeros((90, 6), np.float16)}, "float16"),
+    ({"h": np.full((90, 6), np.nan)}, "NaN"),
+    ({"y": np.zeros(90, int)}, "one label"),
+    ({"y": np.arange(90)}, "0 to 2"),
+    ({"keys": np.arange(5)}, "keys have shape"),
+    ({"names": np.array([{}], dtype=object)}, "not a readable .npz file"),
+])
+def test_files_that_cannot_be_probed(tmp_path, changes, says):
+    with pytest.raises(TinyDecoupleError, match=says):
+        read_states(save(tmp_path / "s.npz", **changes), None)
+
+
+def test_other_refusals(tmp_path, capsys):
+    with pytest.raises(TinyDecoupleError, match="--standard 'msa' is not among the names in .*: a, b, std"):
+        read_states(save(tmp_path / "s.npz"), "msa")
+    (tmp_path / "t.npz").write_bytes(b"no archive")
+    for argv, says in ((["--states", str(tmp_path / "t.npz")], "not a readable .npz"), ([], "either a run or --states"),
+                       (["--states", str(tmp_path / "none.npz")], "not a readable .npz")):
+        with pytest.raises(SystemExit) as stop:
+            main(["probe", *argv])
+        err = capsys.readouterr().err
+        assert stop.value.code == 2 and says in err and err.count("\n") == 1
+
+
+def test_the_command_on_a_run_and_on_the_planted_sample(runs, tmp_path, capsys):
+    main(["probe", str(runs / "plain"), "--split", "train", "--per-variety", "12", "--refits", "2"])
+    out = capsys.readouterr().out
+    folder = runs / "plain" / "probe-train"
+    assert (folder / "table.md").read_text(encoding="utf-8") in out
+    scores = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+    assert set(scores["layers"]) == {"0", "1"} and np.shape(scores["layers"]["1"]["angles"]) == (26, 26)
+    main(["probe", "--states", str(Path(__file__).parents[2] / "data_samples" / "planted.npz"), "--refits", "2"])
+    assert "| layer |" in capsys.readouterr().out
+
+
+def test_pictures(runs, planted, tmp_path):
+    pytest.importorskip("matplotlib")
+    from tinydecouple.evaluation.figures import draw_probing
+
+    layers = {i: probe_layer(h, planted, 2, np.random.default_rng(1)) for i, h in planted.h.items()}
+    paths = draw_probing(tmp_path, layers, planted.names, planted.y, lambda name: name[0])
+    assert [p.name for p in paths] == ["code_length.png", "angles.png", "states.png"]
+    assert all(p.read_bytes().startswith(b"\x89PNG") for p in paths)
