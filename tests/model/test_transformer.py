@@ -22,6 +22,8 @@ def test_states_of_every_block_and_logits(model, tokens, tokenizer):
     assert [tuple(h.shape) for h in states] == [(3, 9, 32)] * 3, "the embedding and one state a block"
     assert model.logits(states[-1]).shape == (3, 9, tokenizer.size)
     assert torch.equal(states[0], model.embedding(tokens))
+    assert [len(model(tokens, last=n)) for n in (0, 1, 2)] == [1, 2, 3]
+    assert torch.equal(model(tokens, last=1)[1], states[1])
     assert torch.equal(model.blocks[1](states[1])[0], states[2]), "states are those that the next block reads"
 
 

@@ -71,6 +71,18 @@ def test_a_refresh_refits_the_probe_and_takes_its_basis(corpus, tokenizer, model
     np.testing.assert_array_equal(decoupler.basis, probe_subspace(decoupler.probe.posterior_mean(), 1))
 
 
+@pytest.mark.parametrize("subspace", ["probe", "frozen", "random"])
+def test_controls_keep_their_basis_while_the_probe_is_refitted(corpus, tokenizer, model, examples, rng, subspace):
+    decoupler = make(corpus, subspace=subspace)
+    bases, probes, angles = [], [], []
+    for _ in range(2):
+        angles.append(decoupler.refresh(model, examples, tokenizer.pad, rng)["angle_degrees"])
+        bases.append(decoupler.basis)
+        probes.append(probe_subspace(decoupler.probe.posterior_mean(), 1))
+    assert np.array_equal(*bases) == (subspace != "probe") and not np.array_equal(*probes) and angles[1] > 0
+    assert np.array_equal(bases[0], probes[0]) == (subspace != "random")
+
+
 def test_a_class_a_variety_gives_more_directions(corpus, tokenizer, model, examples, rng):
     decoupler = make(corpus, labels="all-varieties", rank=25)
     decoupler.refresh(model, examples, tokenizer.pad, rng)

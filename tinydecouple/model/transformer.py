@@ -79,14 +79,14 @@ class Transformer(nn.Module):
                 std = 0.02 / math.sqrt(2 * blocks) if name.endswith("_out.weight") else 0.02
                 nn.init.normal_(parameter, std=std, generator=generator)
 
-    def forward(self, tokens: Tensor, cache: Cache | None = None) -> list[Tensor]:
+    def forward(self, tokens: Tensor, cache: Cache | None = None, last: int | None = None) -> list[Tensor]:
         """Hidden states (b, t, d): the embeddings, then the residual stream after each block; blocks + 1 in all.
 
         tokens: (b, t) ids. cache: an empty list to be filled, or one filled by earlier positions, then
-        extended in place; with a filled cache pass one new position at a time.
+        extended in place; with a filled cache pass one new position at a time. last: stop after so many blocks.
         """
         states = [self.embedding(tokens)]  # (b, t) -> (b, t, d)
-        for i, block in enumerate(self.blocks):
+        for i, block in enumerate(self.blocks[:last]):
             h, keys_values = block(states[-1], cache[i] if cache and len(cache) > i else None)
             states.append(h)
             if cache is not None:

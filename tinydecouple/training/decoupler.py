@@ -15,7 +15,7 @@ from torch import Tensor
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.method.codelength import entropy_bits, variational_bits
 from tinydecouple.method.probe import PRIORS, VariationalProbe, fit, new_probe, standardise
-from tinydecouple.method.subspace import principal_angles, probe_subspace
+from tinydecouple.method.subspace import principal_angles, probe_subspace, random_from_states
 from tinydecouple.model.transformer import Transformer
 from tinydecouple.options import option
 from tinydecouple.training.batches import NO_VARIETY, Batch, Example, bucket, collate
@@ -31,6 +31,8 @@ class DecoupleOptions:
     layer: int = option(1, "block whose output is probed and penalised; 0 is the embedding", least=0)
     labels: str = option("one-vs-rest", "classes of the probe: the standard against the dialects, or a class a variety",
                          choices=("one-vs-rest", "all-varieties"))
+    subspace: str = option("probe", "what is penalised: the probe's basis, its first basis for the whole run, or, as a "
+                           "control, a random one drawn once from the states", choices=("probe", "frozen", "random"))
     rank: int = option(1, "dimension k of the subspace, at most classes - 1", least=1)
     refreshes: int = option(20, "refits of the probe in a run; 0 trains without a probe", least=0)
     tokens: str = option("target", "which text's tokens are probed and penalised", choices=("target", "source", "all"))
@@ -64,7 +66,8 @@ class Decoupler:
                                     f"classes, so rank 1 to {classes - 1} (softmax ignores what all classes share)")
         self.options = options
         self.probe: VariationalProbe = new_probe(classes, width, options.prior, np.float32)
-        self.basis: np.ndarray | None = None  # (d, k)
+        self.basis: np.ndarray | None = None  # (d, k), what is penalised
+        self.last: np.ndarray | None = None  # (d, k), the probe's, to measure how far the next one turns
         self.mean = np.zeros(width, np.float32)
 
     def chosen(self, batch: Batch) -> np.ndarray:
@@ -86,7 +89,7 @@ class Decoupler:
         states, varieties = [], []
         for batch in (collate(near, pad) for near in bucket(drawn, 4096, rng)):
             with torch.no_grad():
-                h = model(torch.from_numpy(batch.inputs).to(device))[self.options.layer]
+                h = model(torch.from_numpy(batch.inputs).to(device), last=self.options.layer)[-1]
             keep = self.chosen(batch)
             states.append(h.cpu().numpy()[keep])
             varieties.append(batch.variety[keep])
@@ -100,8 +103,10 @@ class Decoupler:
         h, self.mean, _ = standardise(h)
         fit(self.probe, h, y, rng, steps=self.options.probe_steps)
         basis = probe_subspace(self.probe.posterior_mean(), self.options.rank)
-        angle = None if self.basis is None else float(np.degrees(principal_angles(self.basis, basis)[-1]))
-        self.basis = basis
+        angle = None if self.last is None else float(np.degrees(principal_angles(self.last, basis)[-1]))
+        self.last = basis
+        if self.basis is None or self.options.subspace == "probe":
+            self.basis = random_from_states(h, basis.shape[1], rng) if self.options.subspace == "random" else basis
         kl, cross_entropy = variational_bits(self.probe, h, y, rng, samples=1)
         return {"code_bits": (kl + cross_entropy) / len(y), "kl_bits": kl / len(y),
                 "entropy_bits": entropy_bits(y) / len(y), "states": len(y), "angle_degrees": angle}
@@ -123,10 +128,10 @@ class Decoupler:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint needs to go on from here."""
-        arrays = {**self.probe.parameters, "mean": self.mean, "basis": self.basis}
+        arrays = {**self.probe.parameters, "mean": self.mean, "basis": self.basis, "last": self.last}
         return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
 
     def restore(self, state: dict[str, Any]) -> None:
         arrays = {name: tensor.numpy().copy() for name, tensor in state.items()}
-        self.mean, self.basis = arrays.pop("mean"), arrays.pop("basis")
+        self.mean, self.basis, self.last = (arrays.pop(name) for name in ("mean", "basis", "last"))
         self.probe = VariationalProbe(self.probe.prior, arrays)
