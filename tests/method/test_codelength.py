@@ -128,3 +128,23 @@ def test_control_labels_keep_their_frequencies(rng):
     y = np.array([0] * 30 + [1] * 10)
     control = control_labels(y, rng)
     assert np.bincount(control).tolist() == [30, 10] and (control != y).any()
+
+
+def test_many_classes_need_many_states():
+    """C = 26, d = 32: 832 weights against n labels. Excess over H(Y|h): 80 % at n = 2000, 17 % at 16,000."""
+    p = plant(16_000, 32, 26, 3.0, np.random.default_rng(1))
+    over = {}
+    for n in (2000, 16_000):
+        probe = fit(new_probe(26, 32), p.h[:n], p.y[:n], np.random.default_rng(1))
+        over[n] = total(probe, p.h[:n], p.y[:n]) / n / p.conditional_bits - 1
+    assert over[2000] == pytest.approx(0.8, abs=0.15) and over[16_000] == pytest.approx(0.17, abs=0.05), f"{over}"
+
+
+@pytest.mark.slow
+def test_the_default_steps_reach_what_ten_times_as_many_reach():
+    """C = 26, d = 128, n = 8192, float32: within 1 %."""
+    p = plant(8192, 128, 26, 3.0, np.random.default_rng(2))
+    h = p.h.astype(np.float32)
+    bits = [total(fit(new_probe(26, 128, dtype=np.float32), h, p.y, np.random.default_rng(1), steps=steps), h, p.y)
+            for steps in (600, 6000)]
+    assert bits[0] < 1.01 * bits[1], f"bits a label: {bits[0] / 8192:.4f} by default, {bits[1] / 8192:.4f} in the end"
