@@ -86,6 +86,8 @@ def test_another_configuration_or_version_is_refused(runs, tmp_path, capsys, mon
     assert "no readable config.json" in fails(capsys, "finetune", "--from", tmp_path, "--run", tmp_path / "x")
     assert "is a fine-tuned run" in fails(capsys, "finetune", "--from", plain, "--run", tmp_path / "x")
     assert not (tmp_path / "x").exists()
+    for place in (pre, tmp_path / "r"):
+        assert "holds the run to start from" in fails(capsys, "finetune", "--from", pre, "--run", place, "--overwrite")
     monkeypatch.setattr("tinydecouple.__version__", "9.9")
     for command in (["evaluate", plain], ["translate", plain, "--source", "std", "--target", "a1"], [*again, "0"]):
         assert "but this is 9.9" in fails(capsys, *command)
@@ -167,6 +169,8 @@ def test_smoke_goes_through_every_stage_and_shows_its_result_again(tmp_path, cap
 @pytest.mark.parametrize("option, says", [
     (["--layer", "9"], "--layer 9: the model has layers 0 (embedding) to 4"),
     (["--rank", "2"], "so rank 1 to 1"),
+    (["--strength", "inf"], "argument --strength: inf is not within 0"),
+    (["--labels", "all-varieties", "--rank", "9", "--width", "8"], "so rank 1 to 8"),
     (["--heads", "3"], "--width 128 over --heads 3"),
     (["--vocabulary", "200"], "--vocabulary 200 is too small"),
     (["--refreshes", "0"], "use finetune for a plain run"),

@@ -36,7 +36,7 @@ def number(kind: type, metadata: Any) -> Any:
     """A converter that keeps a number within the range its option states."""
     def convert(text: str) -> Any:
         value = kind(text)
-        if not metadata.get("least", -math.inf) <= value <= metadata.get("most", math.inf):
+        if not math.isfinite(value) or not metadata.get("least", -math.inf) <= value <= metadata.get("most", math.inf):
             raise argparse.ArgumentTypeError(f"{text} is not within {metadata.get('least', '')} to "
                                              f"{metadata.get('most', 'any number')}")
         return value
@@ -141,5 +141,6 @@ def main(argv: list[str] | None = None) -> None:
         do.say(f"tinydecouple: {error.filename or 'file system'}: {error.strerror}")
         sys.exit(2)
     except KeyboardInterrupt:
-        do.say("tinydecouple: interrupted; the same command goes on from its last checkpoint")
+        do.say("tinydecouple: interrupted; training goes on from its last checkpoint, by the same command "
+               "without --overwrite")
         sys.exit(130)

@@ -25,12 +25,13 @@ def test_a_planted_layer_is_told_from_a_layer_of_noise(planted):
     assert signal["variational_bits"] < 0.6 * signal["entropy_bits"] < noise["variational_bits"]
     assert signal["prequential_bits"] < 0.7 * signal["entropy_bits"]
     assert signal["compression"] > 1.6 and noise["compression"] < 1
+    assert signal["selectivity_bits"] > 0.4 and abs(noise["selectivity_bits"]) < 0.05
     assert signal["accuracy"] > 0.9 and signal["control_accuracy"] < 0.72, "random labels: the majority"
     assert noise["null"] > 30 > signal["null"], f"null: {noise['null']:.0f}, {signal['null']:.0f}"
     assert signal["unrelated"] == pytest.approx(60), "three classes of a simplex: arccos(1/2)"
     np.testing.assert_allclose(signal["angles"], np.transpose(signal["angles"]), atol=1e-6)
     text = probing_table({0: noise, 1: signal}, planted.names)
-    assert f"{signal['variational_bits']:11.2f}" in text and f"{signal['angles'][0][2]:8.1f}" in text
+    assert f"{signal['variational_bits']:11.3f}" in text and f"{signal['angles'][0][2]:8.1f}" in text
 
 
 def test_states_of_a_run_are_balanced_and_keep_sentences_whole(corpus, tokenizer, model):
@@ -63,6 +64,8 @@ def test_a_file_of_states_and_its_standard(tmp_path):
     ({"y": np.arange(90)}, "0 to 2"),
     ({"keys": np.arange(5)}, "keys have shape"),
     ({"names": np.array([{}], dtype=object)}, "not a readable .npz file"),
+    ({"names": np.array("std")}, "0 to 0"),
+    ({"h": np.zeros((0, 90, 6))}, "without a layer"),
 ])
 def test_files_that_cannot_be_probed(tmp_path, changes, says):
     with pytest.raises(TinyDecoupleError, match=says):
@@ -73,8 +76,12 @@ def test_other_refusals(tmp_path, capsys):
     with pytest.raises(TinyDecoupleError, match="--standard 'msa' is not among the names in .*: a, b, std"):
         read_states(save(tmp_path / "s.npz"), "msa")
     (tmp_path / "t.npz").write_bytes(b"no archive")
+    np.save(tmp_path / "h.npy", np.zeros((3, 2)))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "s.npz").read_bytes()[:500])
     for argv, says in ((["--states", str(tmp_path / "t.npz")], "not a readable .npz"), ([], "either a run or --states"),
-                       (["--states", str(tmp_path / "none.npz")], "not a readable .npz")):
+                       (["--states", str(tmp_path / "none.npz")], "not a readable .npz"),
+                       (["--states", str(tmp_path / "h.npy")], "not a readable .npz"),
+                       (["--states", str(tmp_path / "cut.npz")], "not a readable .npz")):
         with pytest.raises(SystemExit) as stop:
             main(["probe", *argv])
         err = capsys.readouterr().err

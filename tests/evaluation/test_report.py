@@ -58,7 +58,8 @@ def test_files_of_a_run(systems, corpus, tmp_path):
 
 
 def test_examples_show_source_reference_and_both_systems(systems):
-    text = report.side_by_side(*systems.values())
+    text = report.side_by_side(*systems.values(), "piv")
+    assert "std -> piv" not in report.side_by_side(*systems.values(), "piv", count=50)
     assert text.count("reference") == text.count("decoupled") == 5
     block = text.splitlines()[:5]
     assert block[1].split()[1:] == block[3].split()[1:] and block[2].split()[1:] == block[4].split()[1:]

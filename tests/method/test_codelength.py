@@ -10,6 +10,7 @@ from tinydecouple.method.codelength import (
     control_labels,
     entropy_bits,
     prequential_bits,
+    selectivity_bits,
     uniform_bits,
     variational_bits,
 )
@@ -104,6 +105,7 @@ def test_prequential_code_lies_between_the_truth_and_the_entropy(planted):
     dealt = control_labels(y, np.random.default_rng(3))
     control = prequential_bits(h, dealt, keys, 4, np.random.default_rng(2), steps=400)
     assert control > entropy_bits(y), f"{control / n:.3f} bits for random labels, below their entropy"
+    assert selectivity_bits(bits, control) == control - bits > 0.3 * n
     assert compression(bits, y) > 1.25 > 1 > compression(control, y)
 
 

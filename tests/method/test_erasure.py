@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.method.codelength import entropy_bits
 from tinydecouple.method.erasure import Eraser, inlp, leace, reject_span
 from tinydecouple.method.planted import plant
@@ -93,6 +94,15 @@ def test_erasing_twice_is_erasing_once(planted, fitter):
 
 def test_inlp_takes_classes_minus_one_directions_a_round(planted):
     assert [inlp(planted.h, planted.y, r, np.random.default_rng(0)).rank for r in (1, 2, 3)] == [3, 6, 9]
+
+
+@pytest.mark.parametrize("fitter", [leace, reject_span, lambda h, y: inlp(h, y, 1, np.random.default_rng(0))])
+@pytest.mark.parametrize("spoil, says", [(lambda h, y: (h, y * 0), "a single class|one label"),
+                                         (lambda h, y: (h * np.nan, y), "NaN"),
+                                         (lambda h, y: (h.astype(int), y), "int")])
+def test_states_that_nothing_can_be_erased_from(planted, fitter, spoil, says):
+    with pytest.raises(TinyDecoupleError, match=says):
+        fitter(*spoil(planted.h, planted.y))
 
 
 def test_leace_with_a_feature_that_never_varies(planted):

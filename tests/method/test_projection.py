@@ -69,6 +69,14 @@ def test_a_normalised_state_cannot_pay_less_by_shrinking(rng, U):
     np.testing.assert_allclose((gradient * h).sum(axis=1), 0, atol=1e-12)
 
 
+@pytest.mark.parametrize("h, says", [(np.full((3, 8), np.nan), "NaN"), (np.ones((3, 8), int), "int"),
+                                     (np.ones((3, 8), np.float16), "float16")])
+def test_states_that_have_no_projection(U, h, says):
+    for call in (project, reject, penalty):
+        with pytest.raises(TinyDecoupleError, match=says):
+            call(h, U)
+
+
 @pytest.mark.parametrize("basis", [np.eye(8)[:, :2] * 1.01, np.ones((8, 2)), 2 * np.eye(8, 2, dtype=int), np.ones(8)])
 def test_a_basis_that_is_not_orthonormal(rng, basis):
     for call in (project, reject, penalty):

@@ -151,6 +151,24 @@ def test_random_subspaces_are_orthonormal_and_the_fair_one_lies_where_states_lie
     assert np.mean(held["from states"]) > 2.5 * np.mean(held["isotropic"]), "the fair control holds no more energy"
 
 
+@pytest.mark.parametrize("spoil, says", [(lambda h: h * np.nan, "NaN"), (lambda h: h.astype(np.float16), "float16"),
+                                         (lambda h: h.astype(int), "int")])
+def test_states_that_no_estimator_can_use(rng, spoil, says):
+    h, y = spoil(rng.normal(size=(30, 4))), np.arange(30) % 3
+    for call in (lambda: class_mean_span(h, y, 1), lambda: principal_components(h, 1), lambda: standardise(h),
+                 lambda: random_from_states(h, 1, rng), lambda: probe_subspace(h[:3], 1)):
+        with pytest.raises(TinyDecoupleError, match=says):
+            call()
+
+
+def test_ranks_that_cannot_be(rng):
+    h = rng.normal(size=(30, 4))
+    for call in (lambda: random_subspace(4, 5, rng), lambda: random_from_states(h, 0, rng),
+                 lambda: class_mean_span(h, np.arange(30) % 3, 3), lambda: principal_components(h, 5)):
+        with pytest.raises(TinyDecoupleError, match="rank"):
+            call()
+
+
 def test_overlap_from_none_to_all(rng):
     eye = np.eye(8)
     assert subspace_overlap(eye[:, :2], eye[:, 2:5]) == pytest.approx(0)

@@ -38,8 +38,11 @@ def test_another_version_is_refused(tmp_path, monkeypatch):
             call()
 
 
-def test_a_directory_that_is_no_run_is_never_overwritten(tmp_path):
+@pytest.mark.parametrize("config", [None, '{"architectures": ["Other"]}', "[]", "{"])
+def test_a_directory_that_is_no_run_is_never_overwritten(tmp_path, config):
     (tmp_path / "thesis.txt").write_text("mine", encoding="utf-8")
+    if config:
+        (tmp_path / "config.json").write_text(config, encoding="utf-8")
     with pytest.raises(TinyDecoupleError, match="is no run directory"):
         open_run(tmp_path, {"kind": "demo"}, overwrite=True)
     assert (tmp_path / "thesis.txt").exists()
@@ -50,5 +53,8 @@ def test_a_damaged_or_missing_checkpoint(tmp_path):
     with pytest.raises(TinyDecoupleError, match="no completely trained model"):
         load_model(tmp_path / "run", torch.device("cpu"))
     (tmp_path / "run" / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(TinyDecoupleError, match=r"checkpoint.pt: damaged"):
+        load_model(tmp_path / "run", torch.device("cpu"))
+    torch.save({"another": 1}, tmp_path / "run" / "checkpoint.pt")
     with pytest.raises(TinyDecoupleError, match=r"checkpoint.pt: damaged"):
         load_model(tmp_path / "run", torch.device("cpu"))

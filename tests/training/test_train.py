@@ -89,6 +89,30 @@ def test_a_run_that_was_cut_off_goes_on_bit_for_bit(setup, tmp_path, monkeypatch
     assert steps == list(range(len(steps))), "the log repeats or misses steps after the resume"
 
 
+def test_a_cut_between_log_and_checkpoint_repeats_no_line(setup, tmp_path, monkeypatch):
+    whole, saves = setup(tmp_path / "whole", 0.5), []
+    with monkeypatch.context() as patch:
+        real = loop.save_checkpoint
+        patch.setattr(loop, "save_checkpoint", lambda *a: saves.append(1) or (real(*a) if len(saves) < 3 else 1 / 0))
+        with pytest.raises(ZeroDivisionError):
+            setup(tmp_path / "cut", 0.5)
+    assert equal(whole, setup(tmp_path / "cut", 0.5))
+    logs = [log_of(tmp_path / name) for name in ("whole", "cut")]
+    for record in sum(logs, []):
+        record.pop("seconds", None)
+    assert logs[0] == logs[1], "the log of the resumed run is another"
+
+
+def test_a_damaged_log(setup, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "rate_at", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            setup(tmp_path)
+    (tmp_path / "log.jsonl").write_text("{", encoding="utf-8")
+    with pytest.raises(TinyDecoupleError, match="log.jsonl: damaged"):
+        setup(tmp_path)
+
+
 def test_a_complete_run_is_not_trained_again(setup, tmp_path):
     first = setup(tmp_path)
     stamp = (tmp_path / "checkpoint.pt").stat().st_mtime_ns

@@ -6,6 +6,7 @@ The states may be those of a run, or any in a file, so that it serves people wit
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from tinydecouple.method.codelength import (
     control_labels,
     entropy_bits,
     prequential_bits,
+    selectivity_bits,
     variational_bits,
 )
 from tinydecouple.method.probe import check_states, fit, new_probe, standardise
@@ -76,12 +78,14 @@ def read_states(path: Path, standard: str | None) -> States:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, TypeError, BadZipFile) as error:
         raise TinyDecoupleError(f"{path}: not a readable .npz file of plain arrays ({error})") from None
     if missing := [name for name in ("h", "y", "names") if name not in arrays]:
         raise TinyDecoupleError(f"{path}: lacks {', '.join(missing)}; expected h, y, names and, if known, keys")
-    h, y, names = arrays["h"], arrays["y"], [str(name) for name in arrays["names"]]
+    h, y, names = arrays["h"], arrays["y"], [str(name) for name in np.atleast_1d(arrays["names"])]
     layers = h if h.ndim == 3 else h[None]
+    if not len(layers):
+        raise TinyDecoupleError(f"{path}: h has shape {h.shape}, without a layer")
     for layer in layers:
         check_states(layer, y, len(names))
     keys = arrays.get("keys", np.arange(len(y)))
@@ -111,18 +115,21 @@ def probe_layer(h: np.ndarray, states: States, refits: int, rng: np.random.Gener
     h, y = standardise(h)[0], np.minimum(states.y, 1)
     n, classes = len(y), len(states.names)
     probe = fit(new_probe(2, h.shape[1], dtype=h.dtype), h, y, rng)
-    kl, ce = variational_bits(probe, h, y, rng)
+    bits = sum(variational_bits(probe, h, y, rng))
     prequential = prequential_bits(h, y, states.keys, 2, rng)
     names = np.unique(states.keys)
     test = np.isin(states.keys, rng.permutation(names)[:max(1, len(names) // 5)])
     control = control_labels(y, rng)
+    control_bits = sum(variational_bits(fit(new_probe(2, h.shape[1], dtype=h.dtype), h, control, rng), h, control, rng))
     U = probe_subspace(probe.posterior_mean(), 1)
     many = fit(new_probe(classes, h.shape[1], dtype=h.dtype), h, states.y, rng).posterior_mean()
     rows = [standard_row(many, c) for c in range(classes)]
     angles = np.degrees([[principal_angles(a, b)[0] for b in rows] for a in rows])
     null = np.degrees(angle_null(h, states.y, states.keys, classes, standard_row, refits, rng))
-    return {"variational_bits": (kl + ce) / n, "prequential_bits": prequential / n, "entropy_bits": entropy_bits(y) / n,
-            "compression": compression(kl + ce, y), "accuracy": held_out_accuracy(h, y, test, rng),
+    return {"variational_bits": bits / n, "prequential_bits": prequential / n, "entropy_bits": entropy_bits(y) / n,
+            "compression": compression(bits, y), "selectivity_bits": selectivity_bits(bits, control_bits) / n,
+            "accuracy": held_out_accuracy(h, y, test, rng),
+            "constant_accuracy": float(max(1 - y[test].mean(), y[test].mean())),
             "control_accuracy": held_out_accuracy(h, control, test, rng),
             "energy_percent": 100 * float((project(h, U)**2).sum() / (h**2).sum()),
             "angles": angles, "null": float(np.percentile(null, 95)),
@@ -132,17 +139,18 @@ def probe_layer(h: np.ndarray, states: States, refits: int, rng: np.random.Gener
 
 def probing_table(layers: dict[int, dict[str, Any]], names: list[str]) -> str:
     """A row a layer, then a row a dialect with the angle of its direction to the standard's at each layer."""
-    columns = ("variational_bits", "prequential_bits", "entropy_bits", "compression", "accuracy", "control_accuracy",
-               "energy_percent")
-    lines = ["| layer | variational | prequential | H(Y) | compression | accuracy | control | energy % |",
-             "|------:|------------:|------------:|-----:|------------:|---------:|--------:|---------:|"]
-    widths = (11, 11, 4, 11, 8, 7, 8)
-    lines += [f"| {layer:5} | " + " | ".join(f"{found[c]:{w}.2f}" for c, w in zip(columns, widths)) + " |"
+    columns = {"variational": "variational_bits", "prequential": "prequential_bits", " H(Y)": "entropy_bits",
+               "compression": "compression", "selectivity": "selectivity_bits", "accuracy": "accuracy",
+               "control": "control_accuracy", "constant": "constant_accuracy", "energy %": "energy_percent"}
+    lines = [f"| layer | {' | '.join(columns)} |",
+             "|------:|" + "|".join("-" * (len(c) + 1) + ":" for c in columns) + "|"]
+    lines += [f"| {layer:5} | " + " | ".join(f"{found[key]:{len(c)}.3f}" for c, key in columns.items()) + " |"
               for layer, found in layers.items()]
     width = max(map(len, [*names, "unrelated"]))
-    lines += ["", f"{names[0]} against the rest: code lengths and entropy in bits a state; compression: entropy",
-              "over the variational code; accuracy: on sentences held out; control: with labels dealt out at random;",
-              "energy: share of the centred states' squared length inside the direction.", "",
+    lines += ["", f"{names[0]} against the rest: code lengths and entropy in bits a state; compression: entropy over",
+              "the variational code; selectivity: bits a state that the code of randomly dealt labels costs more;",
+              "accuracy: on sentences held out; control: the same with labels dealt at random; constant: always the",
+              "larger class; energy: share of the centred states' squared length inside the direction.", "",
               f"| {'angle':<{width}} | " + " | ".join(f"layer {layer:2}" for layer in layers) + " |",
               f"|{'-' * (width + 2)}|" + "|".join("---------:" for _ in layers) + "|"]
     rows = {name: [found["angles"][0][i] for found in layers.values()] for i, name in enumerate(names) if i}

@@ -87,9 +87,9 @@ def table(result: dict[str, Any], split: str) -> str:
     return "\n".join([draw(header), rule, *map(draw, lines), "", *wrap(note, 110), result["signature"]]) + "\n"
 
 
-def side_by_side(plain: list[Direction], decoupled: list[Direction], count: int = 5) -> str:
+def side_by_side(plain: list[Direction], decoupled: list[Direction], pivot: str | None, count: int = 5) -> str:
     """`count` translations into dialects spread over the list, from both systems."""
-    into = [pair for pair in zip(plain, decoupled) if pair[0].source == plain[0].source]
+    into = [(a, b) for a, b in zip(plain, decoupled) if a.source == plain[0].source and a.target != pivot]
     out = []
     for i in range(count):
         a, b = into[i * len(into) // count]

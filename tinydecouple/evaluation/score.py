@@ -84,8 +84,8 @@ def copied(system: list[Direction]) -> list[Direction]:
 
 
 def exact_match(d: Direction) -> float:
-    """Share of outputs, in percent, equal to their reference."""
-    return 100 * float(np.mean([a == b for a, b in zip(d.outputs, d.references)]))
+    """Share of outputs, in percent, equal to their reference, white space aside."""
+    return 100 * float(np.mean([a == one_line(b) for a, b in zip(d.outputs, d.references)]))
 
 
 def leakage(d: Direction) -> float:

@@ -106,8 +106,10 @@ def compression(bits: float, y: np.ndarray) -> float:
 
 
 def control_labels(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A control task (Hewitt & Liang 2019): the same labels, dealt out at random, so that states cannot help.
-
-    Selectivity is the control task's code length less the task's own, in bits: what the states, not the probe, did.
-    """
+    """A control task (Hewitt & Liang 2019): the same labels, dealt out at random, so that states cannot help."""
     return rng.permutation(y)
+
+
+def selectivity_bits(bits: float, control_bits: float) -> float:
+    """The control task's code length less the task's own: what the states, not the probe, have saved."""
+    return control_bits - bits

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.method.probe import check_states, fit, new_probe, standardise
-from tinydecouple.method.subspace import leading, probe_subspace
+from tinydecouple.method.subspace import class_mean_span, probe_subspace
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,8 @@ def leace(h: np.ndarray, y: np.ndarray) -> Eraser:
 
 def reject_span(h: np.ndarray, y: np.ndarray) -> Eraser:
     """Reject the span of the differences between class means: makes them equal too, but changes states more."""
-    classes = np.unique(y)
-    means = np.array([h[y == c].mean(axis=0) for c in classes], dtype=np.float64)
-    k = len(classes) - 1
-    U = leading(means - means.mean(axis=0), k, k, "class means span classes - 1 directions")
+    check_states(h, y, int(y.max()) + 1)
+    U = class_mean_span(h, y, len(np.unique(y)) - 1)
     return Eraser(h.mean(axis=0), U @ U.T, U.shape[1])
 
 
@@ -61,6 +60,9 @@ def inlp(h: np.ndarray, y: np.ndarray, rounds: int, rng: np.random.Generator, st
     The classifier is this project's probe at its posterior mean; each round takes C - 1 directions more.
     """
     mean, classes = h.mean(axis=0), int(y.max()) + 1
+    check_states(h, y, classes)
+    if classes - 1 > h.shape[1]:
+        raise TinyDecoupleError(f"{classes} classes take {classes - 1} directions, more than {h.shape[1]} features")
     taken = np.zeros((h.shape[1], 0))
     for _ in range(min(rounds, h.shape[1] // (classes - 1))):
         left = (h - mean) - (h - mean) @ taken @ taken.T

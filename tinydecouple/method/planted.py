@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.method.probe import cross_entropy
 
 
@@ -32,6 +33,8 @@ def plant(n: int, d: int, classes: int, signal: float, rng: np.random.Generator,
     throughout.  rank: dimension r of the subspace of the means, at most classes - 1, which is the default.
     """
     r = classes - 1 if rank is None else rank
+    if not 1 <= r <= min(classes - 1, d):
+        raise TinyDecoupleError(f"rank {r}: {classes} class means in {d} features span 1 to {min(classes - 1, d)}")
     axes = np.linalg.qr(rng.normal(size=(d, d)))[0]
     variance = anisotropy ** np.linspace(-0.5, 0.5, d)
     subspace = np.linalg.qr(rng.normal(size=(d, r)))[0]

@@ -208,12 +208,9 @@ def optimise(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng: np.rand
 
 def check_states(h: np.ndarray, y: np.ndarray, classes: int) -> None:
     """Raise TinyDecoupleError unless h is (n, d) finite float32 or float64 and y holds n classes below `classes`."""
-    if h.ndim != 2 or h.dtype not in (np.float32, np.float64):
-        raise TinyDecoupleError(f"states have shape {h.shape} and dtype {h.dtype}; expected (n, d), float32 or float64")
+    check_matrix(h)
     if y.shape != h.shape[:1] or y.dtype.kind not in "iu":
         raise TinyDecoupleError(f"labels have shape {y.shape} and dtype {y.dtype}; expected {h.shape[:1]} integers")
-    if not np.isfinite(h).all():
-        raise TinyDecoupleError("states contain NaN or infinity; look for a diverged model or a bad file")
     if len(y) < classes:
         raise TinyDecoupleError(f"{len(y)} states for {classes} classes; gather more states than classes")
     if y.min() < 0 or y.max() >= classes:
@@ -222,12 +219,21 @@ def check_states(h: np.ndarray, y: np.ndarray, classes: int) -> None:
         raise TinyDecoupleError("all states carry one label; a probe needs two classes to tell apart")
 
 
+def check_matrix(h: np.ndarray) -> None:
+    """Raise TinyDecoupleError unless h is (n, d), float32 or float64, and finite."""
+    if h.ndim != 2 or h.dtype not in (np.float32, np.float64):
+        raise TinyDecoupleError(f"states have shape {h.shape} and dtype {h.dtype}; expected (n, d), float32 or float64")
+    if not np.isfinite(h).all():
+        raise TinyDecoupleError("states contain NaN or infinity; look for a diverged model or a bad file")
+
+
 def standardise(h: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """Centre states and divide them by one number, so that their root mean square is 1 a feature.
 
     Returns (states, mean (d,), scale). One scale for all features leaves every direction what it was; what
     N(0, 1) means as a prior, and so the code length, is relative to this scale.
     """
+    check_matrix(h)
     mean = h.mean(axis=0)
     centred = h - mean
     scale = float(np.sqrt((centred**2).mean()))

@@ -7,10 +7,12 @@ subspace alone, since (UR)(UR)^T = U U^T for every rotation R.
 import numpy as np
 
 from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.method.probe import check_matrix
 
 
 def project(h: np.ndarray, U: np.ndarray) -> np.ndarray:
     """(n, d) -> (n, d): the part of each state inside the subspace, h U U^T."""
+    check_matrix(h)
     check_basis(U)
     return h @ U @ U.T
 
@@ -30,6 +32,7 @@ def penalty(h: np.ndarray, U: np.ndarray, mean: np.ndarray | None = None, square
     Dividing by r = ||c|| leaves only the part of a gradient G across u = c / r: (G - (G u) u) / r, so a state cannot
     pay less by shrinking. At h U = 0 the norm has no gradient; 0 is taken.
     """
+    check_matrix(h)
     check_basis(U)
     c = h if mean is None else h - mean
     length = np.linalg.norm(c, axis=1, keepdims=True)

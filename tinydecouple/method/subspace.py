@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.method.probe import fit, new_probe
+from tinydecouple.method.probe import check_matrix, check_states, fit, new_probe
 
 
 def oriented(U: np.ndarray) -> np.ndarray:
@@ -23,6 +23,7 @@ def leading(rows: np.ndarray, k: int, highest: int, why: str) -> np.ndarray:
 
     Raises TinyDecoupleError for k below 1 or above `highest`, saying why, and for rows without k directions.
     """
+    check_matrix(rows)
     if not 1 <= k <= highest:
         raise TinyDecoupleError(f"--rank {k}: expected 1 to {highest} ({why})")
     _, strength, Vt = np.linalg.svd(rows, full_matrices=False)
@@ -38,6 +39,7 @@ def probe_subspace(weights: np.ndarray, k: int) -> np.ndarray:
     wording. With a class a variety it is the all-variety subspace: what separates *any* of them, the standard or not.
     Softmax ignores a vector added to every row, so the rows are centred over classes and the rank is at most C - 1.
     """
+    check_matrix(weights)
     classes, d = weights.shape
     return leading(weights - weights.mean(axis=0), k, min(classes - 1, d),
                    f"{classes} classes give classes - 1 directions, since softmax ignores what all rows share")
@@ -49,6 +51,7 @@ def standard_row(weights: np.ndarray, standard: int = 0) -> np.ndarray:
     One direction, the standard's own, from a probe that had to tell the dialects apart as well. Unlike the
     one-vs-rest probe it does not treat the dialects as one class.
     """
+    check_matrix(weights)
     others = np.delete(weights, standard, axis=0).mean(axis=0)
     return leading((weights[standard] - others)[None], 1, 1, "one row against the others is one direction")
 
@@ -60,6 +63,7 @@ def class_mean_span(h: np.ndarray, y: np.ndarray, k: int) -> np.ndarray:
     differ, not to where a classifier would best look.
     """
     classes = np.unique(y)
+    check_states(h, y, int(classes.max()) + 1)
     means = np.array([h[y == c].mean(axis=0) for c in classes], dtype=np.float64)
     return leading(means - means.mean(axis=0), k, min(len(classes) - 1, h.shape[1]),
                    f"{len(classes)} class means span classes - 1 directions")
@@ -67,16 +71,22 @@ def class_mean_span(h: np.ndarray, y: np.ndarray, k: int) -> np.ndarray:
 
 def principal_components(h: np.ndarray, k: int) -> np.ndarray:
     """The k directions of most variance of states h (n, d): a naive control that knows no label."""
+    check_matrix(h)
     return leading(h - h.mean(axis=0), k, min(h.shape[1], len(h) - 1), "no more directions than features or states")
 
 
 def random_subspace(d: int, k: int, rng: np.random.Generator) -> np.ndarray:
     """An isotropic random subspace of rank k in R^d: the usual control; states may hardly reach into it."""
+    if not 1 <= k <= d:
+        raise TinyDecoupleError(f"rank {k}: expected 1 to {d}, the number of features")
     return oriented(np.linalg.qr(rng.normal(size=(d, k)))[0])
 
 
 def random_from_states(h: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
     """A random subspace drawn from the covariance of states h (n, d): a fair control, lying where the states lie."""
+    check_matrix(h)
+    if not 1 <= k <= h.shape[1]:
+        raise TinyDecoupleError(f"rank {k}: expected 1 to {h.shape[1]}, the number of features")
     centred = h - h.mean(axis=0)
     return oriented(np.linalg.qr(centred.T @ rng.normal(size=(len(h), k)))[0])  # (d, n) @ (n, k) -> (d, k)
 
@@ -113,11 +123,11 @@ def angle_null(h: np.ndarray, y: np.ndarray, keys: np.ndarray, classes: int,
     basis (d, k), such as standard_row. Each refit draws sentences with replacement, whole, and takes noise of its
     own. An angle between two models that lies within this spread says nothing about the models.
     """
-    rows_of = {key: np.flatnonzero(keys == key) for key in np.unique(keys).tolist()}
-    names = list(rows_of)
+    order = np.argsort(keys, kind="stable")
+    sentences = np.split(order, np.flatnonzero(keys[order][1:] != keys[order][:-1]) + 1)  # rows of each key
     bases = []
     for _ in range(refits):
-        rows = np.concatenate([rows_of[names[i]] for i in rng.integers(len(names), size=len(names))])
+        rows = np.concatenate([sentences[i] for i in rng.integers(len(sentences), size=len(sentences))])
         probe = fit(new_probe(classes, h.shape[1], prior, h.dtype), h[rows], y[rows], rng, steps)
         bases.append(estimate(probe.posterior_mean()))
     return np.array([principal_angles(a, b)[-1] for i, a in enumerate(bases) for b in bases[i + 1:]])

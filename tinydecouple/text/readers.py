@@ -22,6 +22,10 @@ class CorpusOptions:
     overlap: float = option(0.5, "share of words that a dialect of the family has from the standard", least=0, most=1)
     corpus_seed: int = option(1, "seed of the family, the split and the subsample", least=0)
 
+    def __post_init__(self) -> None:
+        if self.corpus != "family":  # so that a run finds its corpus again from another folder
+            object.__setattr__(self, "corpus", str(Path(self.corpus).resolve()))
+
 
 def load_corpus(options: CorpusOptions) -> ParallelCorpus:
     """Make or read the corpus, split it by key and subsample its dialects.

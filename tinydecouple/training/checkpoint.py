@@ -32,17 +32,24 @@ def write_json(path: Path, value: Any) -> None:
     write(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
-def read_config(run: Path) -> dict[str, Any]:
-    """The configuration of a run. Raises TinyDecoupleError if there is none or another version made it."""
+def _config_at(run: Path) -> dict[str, Any] | None:
+    """What config.json says, or None if this is no run directory: other programs have a config.json, too."""
     try:
         config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-        version = config["version"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return config if {"version", "kind"} <= set(config) else None
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """The configuration of a run. Raises TinyDecoupleError if there is none or another version made it."""
+    config = _config_at(run)
+    if config is None:
         raise TinyDecoupleError(f"{run}: no readable config.json, so this is no run directory; "
-                                "make one with pretrain, finetune or demo") from None
-    if version != tinydecouple.__version__:
-        raise TinyDecoupleError(f"{run}: made by tinydecouple {version}, but this is {tinydecouple.__version__}; "
-                                "run it again with --overwrite or under another --run")
+                                "make one with pretrain, finetune or demo")
+    if config["version"] != tinydecouple.__version__:
+        raise TinyDecoupleError(f"{run}: made by tinydecouple {config['version']}, but this is "
+                                f"{tinydecouple.__version__}; run it again with --overwrite or under another --run")
     return config
 
 
@@ -53,17 +60,15 @@ def open_run(run: Path, config: dict[str, Any], overwrite: bool) -> None:
     that is no run (always).
     """
     config = json.loads(json.dumps({"version": tinydecouple.__version__, **config}))  # as it will be read back
-    if run.exists() and (not run.is_dir() or (any(run.iterdir()) and not (run / "config.json").exists())):
+    if run.exists() and _config_at(run) is None and (not run.is_dir() or any(run.iterdir())):
         raise TinyDecoupleError(f"{run}: is there, but is no run directory; choose another --run")
     if overwrite and run.exists():
         shutil.rmtree(run)
-    if (run / "config.json").exists():
-        there = read_config(run)
-        if there != config:
-            raise TinyDecoupleError(f"{run}: holds a run of another configuration ({_difference(there, config)}); "
-                                    "choose another --run or pass --overwrite")
-    else:
+    if _config_at(run) is None:
         write_json(run / "config.json", config)
+    elif (there := read_config(run)) != config:
+        raise TinyDecoupleError(f"{run}: holds a run of another configuration ({_difference(there, config)}); "
+                                "choose another --run or pass --overwrite")
 
 
 def _difference(there: dict, asked: dict, prefix: str = "") -> str:
@@ -91,9 +96,11 @@ def load_checkpoint(run: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        _ = state["complete"], state["step"], state["model"], state["tokenizer"]
+        return state
     except Exception as error:  # torch reports a damaged file by many types
-        reason = str(error).splitlines()[0][:80]
+        reason = repr(error).splitlines()[0][:80]
         raise TinyDecoupleError(f"{path}: damaged ({reason}); run again with --overwrite") from None
 
 

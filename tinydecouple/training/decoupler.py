@@ -34,7 +34,7 @@ class DecoupleOptions:
     subspace: str = option("probe", "what is penalised: the probe's basis, its first basis for the whole run, or, as a "
                            "control, a random one drawn once from the states", choices=("probe", "frozen", "random"))
     rank: int = option(1, "dimension k of the subspace, at most classes - 1", least=1)
-    refreshes: int = option(20, "refits of the probe in a run; 0 trains without a probe", least=0)
+    refreshes: int = option(20, "refits of the probe in a run (fewer if steps are few); 0: no probe", least=0)
     tokens: str = option("target", "which text's tokens are probed and penalised", choices=("target", "source", "all"))
     penalised: str = option("all", "whose tokens are penalised", choices=("all", "dialects", "standard"))
     centred: bool = option(True, "subtract the mean state of the probe's sample first")
@@ -61,9 +61,12 @@ class Decoupler:
         if not 0 <= options.layer <= blocks:
             raise TinyDecoupleError(f"--layer {options.layer}: the model has layers 0 (embedding) to {blocks}")
         classes = 2 if options.labels == "one-vs-rest" else varieties
-        if not 1 <= options.rank < classes:
+        highest = min(classes - 1, width)
+        if not 1 <= options.rank <= highest:
             raise TinyDecoupleError(f"--rank {options.rank}: with labels {options.labels} the probe has {classes} "
-                                    f"classes, so rank 1 to {classes - 1} (softmax ignores what all classes share)")
+                                    f"classes, so rank 1 to {highest} (softmax ignores what all classes share)")
+        if options.probe_states < 2 * classes:
+            raise TinyDecoupleError(f"--probe-states {options.probe_states}: too few for {classes} classes")
         self.options = options
         self.probe: VariationalProbe = new_probe(classes, width, options.prior, np.float32)
         self.basis: np.ndarray | None = None  # (d, k), what is penalised

@@ -39,6 +39,8 @@ def finetune(run: Path, start: Path, options: TrainOptions, decouple: DecoupleOp
 
     Strength 0 is plain fine-tuning, watched by the probe; refreshes 0 is plain fine-tuning without a probe.
     """
+    if run.resolve() in (start.resolve(), *start.resolve().parents):
+        raise TinyDecoupleError(f"--run {run} holds the run to start from, {start}; choose another --run")
     model, tokenizer, pretrained = load_model(start, device)
     if pretrained["kind"] != "pretrain":
         raise TinyDecoupleError(f"--from {start}: is a fine-tuned run; start from a pretrained one")

@@ -93,7 +93,7 @@ def train(model: Transformer, tokenizer: Tokenizer, examples: list[Example], dev
             return
         optimizer.load_state_dict(saved["optimizer"])
         done = saved["step"]
-        log = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+        log = read_log(run, done)
         seconds = log[-1]["seconds"]
         if decoupler:
             decoupler.restore(saved["decoupler"])
@@ -123,7 +123,8 @@ def train(model: Transformer, tokenizer: Tokenizer, examples: list[Example], dev
                     loss = loss + strength * penalty
                     record |= {"penalty": penalty.item(), "strength": strength}
                 if not math.isfinite(loss.item()):
-                    raise TinyDecoupleError(f"{run}: the loss is {loss.item()} at step {step}; lower --rate")
+                    raise TinyDecoupleError(f"{run}: the loss is {loss.item()} at step {step}; lower --rate or "
+                                            "--strength, with --overwrite")
                 record["rate"] = optimizer.param_groups[0]["lr"] = optimizer.param_groups[1]["lr"] = \
                     rate_at(options, step, total)
                 optimizer.zero_grad()
@@ -138,6 +139,15 @@ def train(model: Transformer, tokenizer: Tokenizer, examples: list[Example], dev
     log.append({"step": step, "dev_loss": mean_loss(model, dev, tokenizer.pad),
                 "seconds": round(time.perf_counter() - started, 2)})
     save(complete=True)
+
+
+def read_log(run: Path, done: int) -> list[dict[str, Any]]:
+    """The log up to a checkpoint at step `done`; what a cut-off run wrote after its last checkpoint is dropped."""
+    try:
+        records = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+        return [r for r in records if r["step"] < done or (r["step"] == done and "refresh" in r)]
+    except (OSError, ValueError, KeyError) as error:
+        raise TinyDecoupleError(f"{run / 'log.jsonl'}: damaged ({error}); run again with --overwrite") from None
 
 
 def _order(examples: list[Example], options: TrainOptions, number: int) -> list[list[Example]]:
