@@ -1,6 +1,7 @@
 """The README's commands run as they stand, and its table is the one that its command gives."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,7 @@ def test_what_the_readme_names_is_there():
 def test_every_further_command_runs(tmp_path):
     """On the runs of a smoke demo, made where the README's own demo would leave them."""
     run("python -m tinydecouple demo --smoke --run runs/demo", tmp_path)
+    shutil.copytree(ROOT / "data_samples", tmp_path / "data_samples")  # as in a checkout
     further = [c for c in COMMANDS if "-m tinydecouple" in c and c != COMMANDS[0]]
     assert len(further) >= 6
     for command in further:
