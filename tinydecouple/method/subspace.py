@@ -70,20 +70,30 @@ def class_mean_span(h: np.ndarray, y: np.ndarray, k: int) -> np.ndarray:
 
 
 def principal_components(h: np.ndarray, k: int) -> np.ndarray:
-    """The k directions of most variance of states h (n, d): a naive control that knows no label."""
+    """The k directions of most variance of states h (n, d): a naive control that knows no label.
+
+    Where they agree with a probe, variety is what the states vary by most; where not, most of what a penalty on them
+    removes is something else.
+    """
     check_matrix(h)
     return leading(h - h.mean(axis=0), k, min(h.shape[1], len(h) - 1), "no more directions than features or states")
 
 
 def random_subspace(d: int, k: int, rng: np.random.Generator) -> np.ndarray:
-    """An isotropic random subspace of rank k in R^d: the usual control; states may hardly reach into it."""
+    """An isotropic random subspace of rank k in R^d: the usual control, blind to states and labels.
+
+    It is an easy control to beat: in the mean it holds k / d of the states' energy, and may miss where they lie.
+    """
     if not 1 <= k <= d:
         raise TinyDecoupleError(f"rank {k}: expected 1 to {d}, the number of features")
     return oriented(np.linalg.qr(rng.normal(size=(d, k)))[0])
 
 
 def random_from_states(h: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-    """A random subspace drawn from the covariance of states h (n, d): a fair control, lying where the states lie."""
+    """A random subspace drawn from the covariance of states h (n, d): a fairer control, lying where the states lie.
+
+    Its columns are random mixtures of centred states, so large directions come up more often than small ones.
+    """
     check_matrix(h)
     if not 1 <= k <= h.shape[1]:
         raise TinyDecoupleError(f"rank {k}: expected 1 to {h.shape[1]}, the number of features")

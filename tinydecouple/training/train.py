@@ -66,7 +66,7 @@ def mean_loss(model: Transformer, examples: list[Example], pad: int) -> float:
 
 def train(model: Transformer, tokenizer: Tokenizer, examples: list[Example], dev: list[Example], options: TrainOptions,
           run: Path, decoupler: Decoupler | None = None, label: str = "training") -> None:
-    """Train in place and leave log and checkpoint in `run`; a run that was cut off goes on, bit for bit.
+    """Train in place and leave log and checkpoint in `run`; a run that was cut off goes on, bit for bit on a CPU.
 
     Batches depend on options.seed and the epoch alone, so runs that differ in their decoupler see the same ones.
     At each refresh (without a decoupler, CHECKPOINTS times) the log gets the loss on `dev` and the state is saved.
