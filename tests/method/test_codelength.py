@@ -113,8 +113,18 @@ def test_prequential_blocks_cut_no_sentence_and_start_with_four_rows_a_class():
     keys = np.repeat(np.arange(100), 7)
     ends = block_ends(keys, 5)
     assert ends[0] >= 20 and ends[-1] == 700 and all(end % 7 == 0 for end in ends), f"blocks end at {ends}"
-    with pytest.raises(TinyDecoupleError, match="needs two blocks"):
-        block_ends(np.arange(20), 5)
+    for n in (15, 20):
+        with pytest.raises(TinyDecoupleError, match="needs two blocks"):
+            block_ends(np.arange(n), 5)
+
+
+def test_the_first_block_costs_the_uniform_code(rng):
+    """Labels that any probe reads off the states: nearly all that is paid is the first block, log2 C bits a label."""
+    y = rng.integers(4, size=2000)
+    keys = np.arange(2000)
+    bits = prequential_bits(20.0 * np.eye(4)[y], y, keys, 4, rng)
+    first = uniform_bits(block_ends(keys, 4)[0], 4)
+    assert first <= bits < first + 100, f"{bits:.0f} bits, of which the first block costs {first:.0f}"
 
 
 def test_tokens_of_one_sentence_do_not_help_one_another(rng):

@@ -229,6 +229,12 @@ def test_states_that_no_probe_can_use(rng, spoil, says):
         fit(new_probe(3, 4), h, y, rng, steps=1)
 
 
+def test_the_mean_weight_is_the_product_of_means(rng):
+    probe = new_probe(3, 5, "group-normal-jeffreys")
+    probe.parameters["mu"][:], probe.parameters["mu_z"][:] = rng.normal(size=(3, 6)), rng.normal(size=5)
+    np.testing.assert_allclose(probe.posterior_mean(), probe.parameters["mu"][:, :5] * probe.parameters["mu_z"])
+
+
 def test_an_unknown_prior():
     with pytest.raises(TinyDecoupleError, match="expected one of normal, group-normal-jeffreys"):
         new_probe(2, 3, "laplace")

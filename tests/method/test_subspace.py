@@ -124,6 +124,11 @@ def test_a_class_a_variety_spans_all_differences_and_the_standards_row_its_own()
     assert degrees(standard_row(weights), own) < 8 < degrees(standard_row(weights, standard=1), own)
 
 
+def test_where_the_states_lie_as_a_whole_is_no_difference_between_classes():
+    p = plant(2000, 16, 4, 2.0, np.random.default_rng(4))
+    assert degrees(class_mean_span(p.h + 100, p.y, 3), class_mean_span(p.h, p.y, 3)) < 1e-6
+
+
 def test_the_angle_to_the_limit_falls_as_one_over_root_n():
     p = plant(64_000, 16, 2, 1.5, np.random.default_rng(6))
     angles = [np.mean([degrees(class_mean_span(p.h[i::64_000 // n], p.y[i::64_000 // n], 1), p.differences)
