@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from sacrebleu.metrics import CHRF
+from tqdm import tqdm
 
 from tinydecouple.model.decode import decode
 from tinydecouple.model.transformer import Transformer
@@ -65,7 +66,7 @@ def translate(model: Transformer, tokenizer: Tokenizer, corpus: ParallelCorpus, 
     prompts = [p for (s, t), k in zip(pairs, keys) for p in prompt(tokenizer, s, t, corpus.column(s, k))]
     outputs = map(one_line, tokenizer.decode(decode(model, prompts, tokenizer.end, beam, label=label)))
     return [direction(s, t, k, corpus.column(s, k), corpus.column(t, k), [next(outputs) for _ in k])
-            for (s, t), k in zip(pairs, keys)]
+            for (s, t), k in tqdm(list(zip(pairs, keys)), desc="scoring", disable=None, leave=False)]
 
 
 def one_line(text: str) -> str:
@@ -80,7 +81,8 @@ def direction(source: str, target: str, keys: list[str], sources: list[str], ref
 
 def copied(system: list[Direction]) -> list[Direction]:
     """The system that hands back its source: what dialects that share words with their standard score for free."""
-    return [direction(d.source, d.target, d.keys, d.sources, d.references, d.sources) for d in system]
+    return [direction(d.source, d.target, d.keys, d.sources, d.references, d.sources)
+            for d in tqdm(system, desc="scoring copies", disable=None, leave=False)]
 
 
 def exact_match(d: Direction) -> float:

@@ -1,6 +1,7 @@
 """Is a difference larger than the choice of test sentences explains? (Koehn 2004, paired bootstrap.)"""
 
 import numpy as np
+from tqdm import tqdm
 
 from tinydecouple.evaluation.score import Direction, chrf
 
@@ -16,7 +17,7 @@ def paired_bootstrap(first: list[Direction], second: list[Direction], rng: np.ra
     keys = {key: i for i, key in enumerate(dict.fromkeys(k for d in first for k in d.keys))}
     drawn = rng.multinomial(len(keys), np.full(len(keys), 1 / len(keys)), size=resamples)  # (resamples, keys)
     difference = np.zeros(resamples)
-    for a, b in zip(first, second):
+    for a, b in tqdm(list(zip(first, second)), desc="resampling", disable=None, leave=False):
         if a.name != b.name or a.keys != b.keys:
             raise ValueError(f"the systems are not aligned: {a.name} and {b.name}")
         weight = drawn[:, [keys[k] for k in a.keys]]  # (resamples, n)
