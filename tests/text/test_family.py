@@ -50,6 +50,8 @@ def test_sound_changes_are_regular_and_ordered():
     index = {pattern: i for i, (pattern, _) in enumerate(SOUND_CHANGES)}
     assert sound_shift("qoto", (index["o"],)) == "qutu"
     assert sound_shift("keda", (index["e"], index["k(?=[ei])"])) == "shida", "k softens before e, then e becomes i"
+    both = (index["(?<=[aeiou])g(?=[aeiou])"], index["q"] - 1)  # two changes start from q; the first makes it g
+    assert sound_shift("aqa", both) == "aya", "q becomes g before g between vowels becomes y, in whatever order named"
 
 
 def test_neighbours_are_closer_than_strangers():

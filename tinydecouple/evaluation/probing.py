@@ -78,8 +78,8 @@ def read_states(path: Path, standard: str | None) -> States:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-    except (OSError, ValueError, EOFError, TypeError, BadZipFile) as error:
-        raise TinyDecoupleError(f"{path}: not a readable .npz file of plain arrays ({error})") from None
+    except (OSError, ValueError, EOFError, TypeError, BadZipFile):
+        raise TinyDecoupleError(f"{path}: not a readable .npz file of plain arrays; write one with np.savez") from None
     if missing := [name for name in ("h", "y", "names") if name not in arrays]:
         raise TinyDecoupleError(f"{path}: lacks {', '.join(missing)}; expected h, y, names and, if known, keys")
     h, y, names = arrays["h"], arrays["y"], [str(name) for name in np.atleast_1d(arrays["names"])]
