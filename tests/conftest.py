@@ -1,4 +1,4 @@
-"""Small things that many tests share: a corpus of seconds, its tokeniser, and one complete tiny run."""
+"""Small things that many tests share: a corpus (pseudo-languages), its tokeniser, one complete tiny run."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from tinydecouple.model.transformer import Transformer
 from tinydecouple.text.readers import CorpusOptions, load_corpus
 from tinydecouple.text.tokenizer import Tokenizer, train_tokenizer
 
-TINY_CORPUS = CorpusOptions(keys=60, per_variety=10, trickle=2)
+TINY_CORPUS = CorpusOptions("family", keys=60, per_variety=10, trickle=2)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def runs(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("runs")
     small = ["--width", "16", "--blocks", "1", "--heads", "2", "--vocabulary", "600", "--epochs", "1"]
-    few = ["--keys", "60", "--per-variety", "10", "--trickle", "2"]
+    few = ["--corpus", "family", "--keys", "60", "--per-variety", "10", "--trickle", "2"]
     main(["pretrain", "--run", str(folder / "pretrained"), *few, *small])
     main(["finetune", "--from", str(folder / "pretrained"), "--run", str(folder / "plain"), "--epochs", "1",
           "--layer", "1", "--strength", "0", "--refreshes", "2"])

@@ -41,22 +41,26 @@ def fails(capsys, *argv):
 @pytest.mark.parametrize("command", ["corpus", "pretrain", "demo"])
 def test_bad_corpus(tsv, tmp_path, capsys, command, change, says):
     (tmp_path / "corpus.tsv").write_text(change(CORPUS), encoding="utf-8")
-    run = [] if command == "corpus" else ["--run", tmp_path / "run"]
-    assert says in fails(capsys, command, "--corpus", tsv, "--standard", "std", "--pivot", "en", *run)
+    place = [tsv] if command == "corpus" else ["--corpus", tsv, "--run", tmp_path / "run"]
+    assert says in fails(capsys, command, *place, "--standard", "std", "--pivot", "en")
     assert not (tmp_path / "run").exists(), "a run directory was begun on a bad corpus"
 
 
 def test_undecodable_corpus(tsv, tmp_path, capsys):
     (tmp_path / "corpus.tsv").write_bytes(CORPUS.encode("utf-8").replace(b"std says 0", b"caf\xe9"))
-    assert "corpus.tsv:3: byte 11 is not UTF-8" in fails(capsys, "corpus", "--corpus", tsv, "--standard", "std")
+    assert "corpus.tsv:3: byte 11 is not UTF-8" in fails(capsys, "corpus", tsv, "--standard", "std")
 
 
 @pytest.mark.parametrize("options, says", [
-    (["--corpus", "none.tsv", "--standard", "std"], "none.tsv: cannot read this corpus"),
-    (["--corpus", "TSV"], "pass --standard, one of: en, std, dia"),
-    (["--corpus", "TSV", "--standard", "msa"], "--standard 'msa' is not in the file; varieties there: en, std, dia"),
-    (["--corpus", "TSV", "--standard", "std", "--pivot", "fr"], "--pivot 'fr' is not in the file"),
-    (["--standard", "std"], "go with --corpus FILE"),
+    (["none.tsv", "--standard", "std"], "none.tsv: cannot read this corpus"),
+    (["TSV"], "pass --standard, one of: en, std, dia"),
+    (["TSV", "--standard", "msa"], "--standard 'msa' is not in the file; varieties there: en, std, dia"),
+    (["TSV", "--standard", "std", "--pivot", "fr"], "--pivot 'fr' is not in the file"),
+    (["--standard", "std"], "go with --corpus FILE; the phrasebook knows its own"),
+    (["family", "--tables", "x"], "--tables goes with the phrasebook, not with family"),
+    (["phrasebook", "--keys", "1000000"], "meanings; ask for fewer"),
+    (["--show", "order/tea"], "no such meaning; keys are like order/"),
+    (["family", "--show", "m1"], "no such key; some are m00000"),
     (["--overlap", "1.5"], "argument --overlap: 1.5 is not within 0 to 1"),
     (["--per-variety", "0"], "argument --per-variety: 0 is not within 1 to"),
     (["--keys", "many"], "argument --keys: invalid int value: 'many'"),
@@ -132,14 +136,25 @@ def test_evaluate_one_run_and_two(runs, capsys):
     assert json.loads((runs / "plain" / "test" / "scores.json").read_text(encoding="utf-8"))["split"] == "test"
 
 
-def test_corpus_shows_and_exports(tmp_path, capsys):
+@pytest.mark.parametrize("made, standard, pivot, last", [
+    ("phrasebook", "msa", "en", "tun"), ("family", "std", "piv", "f4")])
+def test_corpus_shows_and_exports(tmp_path, capsys, made, standard, pivot, last):
     small = ["--keys", "60", "--per-variety", "10"]
-    main(["corpus", *small])
+    main(["corpus", made, *small])
     out = capsys.readouterr().out
-    assert "f4" in out and "key m000" in out
-    main(["corpus", *small, "--export", str(tmp_path / "c.tsv")])
-    main(["corpus", "--corpus", str(tmp_path / "c.tsv"), "--standard", "std", "--pivot", "piv", "--per-variety", "10"])
+    assert f"\n{last} " in out and "\nkey " in out
+    main(["corpus", made, *small, "--export", str(tmp_path / "c.tsv")])
+    main(["corpus", str(tmp_path / "c.tsv"), "--standard", standard, "--pivot", pivot, "--per-variety", "10"])
     assert capsys.readouterr().out == out, "what was exported reads back as another corpus"
+
+
+def test_one_meaning_in_all_varieties_by_region(capsys):
+    main(["corpus", "phrasebook", "--show", "is-far/hotel"])
+    shown = capsys.readouterr().out
+    assert "English" in shown and "Modern Standard Arabic" in shown and "الفندق" in shown
+    lines = shown.splitlines()
+    assert len([line for line in lines if line.startswith("  ")]) == 27, "a line a variety"
+    assert any(line.startswith("  fes  Fes") for line in lines[lines.index("Maghreb"):lines.index("Nile")]), shown
 
 
 def test_a_corpus_without_a_pivot(tsv, tmp_path, capsys):
@@ -159,7 +174,7 @@ def test_smoke_goes_through_every_stage_and_shows_its_result_again(tmp_path, cap
     for name in ("config.json", "scores.json", "table.md", "pretrained/checkpoint.pt", "plain/test/translations.tsv",
                  "decoupled/test/scores.json", "decoupled/log.jsonl", "plain/config.json"):
         assert (run / name).exists(), f"{name} is missing from the run directory"
-    assert first.count("reference") == 5 and "std -> dialect, mean of 25" in first and str(run) in first
+    assert first.count("reference") == 5 and "msa -> dialect, mean of 25" in first and str(run) in first
     assert not list(run.rglob("*.part")), "a temporary file was left behind"
     main(["demo", "--smoke", "--run", str(run)])
     again, said = capsys.readouterr()

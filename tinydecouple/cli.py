@@ -17,7 +17,8 @@ from tinydecouple.text.readers import CorpusOptions
 from tinydecouple.training.decoupler import DecoupleOptions
 from tinydecouple.training.train import TrainOptions
 
-PRETRAIN, FINETUNE = TrainOptions(epochs=5, rate=3e-3), TrainOptions()  # chosen on dev, for plain fine-tuning
+PRETRAIN, FINETUNE = TrainOptions(epochs=3, rate=3e-3), TrainOptions()  # chosen on dev, for plain fine-tuning
+CORPUS = CorpusOptions.__dataclass_fields__["corpus"].metadata  # the corpus command takes it by place
 SMOKE = {"run": Path("runs/smoke"), "keys": 150, "per_variety": 30, "trickle": 5, "width": 32, "vocabulary": 800,
          "epochs": 2, "rate": 1e-2, "pretrain_epochs": 4, "pretrain_rate": 1e-2, "refreshes": 4}
 
@@ -44,10 +45,12 @@ def number(kind: type, metadata: Any) -> Any:
     return convert
 
 
-def add_options(parser: argparse.ArgumentParser, defaults: Any, prefix: str = "") -> None:
+def add_options(parser: argparse.ArgumentParser, defaults: Any, prefix: str = "", without: str = "") -> None:
     """An option a field of a dataclass, its help and default beside it."""
     group = parser.add_argument_group(f"{prefix}{type(defaults).__name__.removesuffix('Options').lower()}")
     for f in dataclasses.fields(defaults):
+        if f.name == without:
+            continue
         value = getattr(defaults, f.name)
         kind = {"action": argparse.BooleanOptionalAction} if isinstance(value, bool) else {
             "type": str if value is None else number(type(value), f.metadata) if not isinstance(value, str) else str,
@@ -80,8 +83,10 @@ def parser(smoke: bool = False) -> argparse.ArgumentParser:
     demo.set_defaults(**(SMOKE if smoke else {}))
 
     corpus = command(do.corpus_command, "show a corpus: counts, distance to the standard, examples; or write it as TSV")
+    corpus.add_argument("corpus", nargs="?", default=CorpusOptions().corpus, help=CORPUS["help"])
+    corpus.add_argument("--show", metavar="KEY", help="print one meaning in every variety, by region")
     corpus.add_argument("--export", type=Path, help="file to write as long TSV")
-    add_options(corpus, CorpusOptions())
+    add_options(corpus, CorpusOptions(), without="corpus")
 
     pre = command(do.pretrain_command, "train tokeniser and model so that the standard is dominant")
     run_options(pre, "runs/pretrained")

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import sys
 import time
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,8 +20,8 @@ from tinydecouple.evaluation.score import Direction, chrf, one_line, statistics,
 from tinydecouple.model.decode import decode
 from tinydecouple.model.transformer import ModelOptions, pick_device
 from tinydecouple.text.corpus import SPLITS, ParallelCorpus, write_tsv
-from tinydecouple.text.family import region
-from tinydecouple.text.readers import CorpusOptions, fingerprint, load_corpus
+from tinydecouple.text.phrasebook import meanings, phrasebook, render
+from tinydecouple.text.readers import CorpusOptions, fingerprint, load_corpus, region_of
 from tinydecouple.training.batches import prompt
 from tinydecouple.training.checkpoint import load_model, open_run, read_config, write, write_json
 from tinydecouple.training.decoupler import DecoupleOptions
@@ -79,6 +80,9 @@ def score_run(run: Path, corpus: ParallelCorpus, split: str, beam: int,
 
 
 def corpus_command(args: argparse.Namespace) -> None:
+    if args.show:
+        print(show(options(CorpusOptions, args), args.show))
+        return
     corpus = load_corpus(options(CorpusOptions, args))
     if args.export:
         write(args.export, write_tsv(corpus))
@@ -96,6 +100,29 @@ def corpus_command(args: argparse.Namespace) -> None:
         print(f"\nkey {key}")
         for variety, text in corpus.texts[key].items():
             print(f"  {variety:8} {text}")
+
+
+def show(chosen: CorpusOptions, key: str) -> str:
+    """One meaning in every variety; of the phrasebook, any of its meanings, the cities by region."""
+    if chosen.corpus != "phrasebook":
+        texts = load_corpus(chosen).texts
+        if key not in texts:
+            raise TinyDecoupleError(f"--show {key}: no such key; some are {', '.join([*texts][:3])}")
+        return "\n".join(f"{variety:8} {text}" for variety, text in texts[key].items())
+    tables = phrasebook(chosen.table_folder)
+    found = {meaning.key: meaning for meaning in meanings(tables)}
+    if key not in found:
+        near = get_close_matches(key, found, 3, 0) if key.split("/")[0] not in tables.templates else [
+            k for k in found if k.startswith(key.split("/")[0] + "/")][:3]
+        raise TinyDecoupleError(f"--show {key}: no such meaning; keys are like {', '.join(near)}")
+    lines = [f"{found[key].key}: {tables.templates[found[key].template].domain}"]
+    lines += [f"  {v:4} {name:24} {render(tables, found[key], v)}"
+              for v, name in (("en", "English"), ("msa", "Modern Standard Arabic"))]
+    for region_name in dict.fromkeys(city["region"] for city in tables.cities.values()):
+        lines.append(region_name.title())
+        lines += [f"  {code:4} {city['city']:24} {render(tables, found[key], code)}"
+                  for code, city in tables.cities.items() if city["region"] == region_name]
+    return "\n".join(lines)
 
 
 def pretrain_command(args: argparse.Namespace) -> None:
@@ -131,9 +158,9 @@ def probe_command(args: argparse.Namespace) -> None:
                            if name != "plane"} for layer, found in layers.items()}
         write(folder / "table.md", text)
         write_json(folder / "scores.json", {"names": states.names, "layers": numbers})
-        of_family = args.run and read_config(args.run)["corpus"]["corpus"] == "family"
+        told = CorpusOptions(**read_config(args.run)["corpus"]) if args.run else None
         drawn = figures.draw_probing(folder, layers, states.names, states.y,
-                                     lambda name: region(name) if of_family else name)
+                                     lambda name: region_of(told, name) if told else name)
         print(f"written to {folder}{'' if drawn else '; pictures need pip install matplotlib'}")
 
 

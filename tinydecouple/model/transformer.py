@@ -19,7 +19,7 @@ Cache = list[tuple[Tensor, Tensor]]  # a pair a block: keys and values so far, e
 
 @dataclass(frozen=True)
 class ModelOptions:
-    vocabulary: int = option(1500, "pieces of the tokeniser, tags and 256 bytes included", least=1)
+    vocabulary: int = option(4000, "pieces of the tokeniser, tags and 256 bytes included", least=1)
     width: int = option(128, "width d of the hidden states", least=1)
     blocks: int = option(4, "transformer blocks", least=1)
     heads: int = option(4, "attention heads; width / heads must be even", least=1)

@@ -26,7 +26,7 @@ ORDER, REFRESH = 0, 1  # what a generator is for; with seed and count it makes s
 
 @dataclass(frozen=True)
 class TrainOptions:
-    epochs: int = option(4, "times that every example is seen", least=1)
+    epochs: int = option(2, "times that every example is seen", least=1)
     rate: float = option(4e-3, "AdamW's learning rate at its highest, after a tenth of the run; then a cosine to 0",
                          least=0)
     budget: int = option(1024, "positions a batch, padding counted", least=1)

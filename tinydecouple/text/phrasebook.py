@@ -1,0 +1,119 @@
+"""The phrasebook: what a traveller says, in English, Modern Standard Arabic and 25 city dialects.
+
+Constructed by rule from the tables in data_samples/phrasebook/, not attested: see data_samples/DATASHEET.md. A meaning
+is a template and a concept for each of its slots; its key says which, so that it is the same in every version.
+"""
+
+import re
+import zlib
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.text.corpus import ParallelCorpus, check_usable, split_by_key
+from tinydecouple.text.inflect import FORMS, GRAMMAR, arabic, attach, english
+from tinydecouple.text.tables import HIDDEN, Tables, read_tables
+
+FOLDERS = (Path(__file__).parents[2] / "data_samples" / "phrasebook", Path(__file__).parent / "phrasebook_tables")
+TABLES = next((folder for folder in FOLDERS if folder.is_dir()), FOLDERS[0])  # a checkout's, or an installed package's
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What is said: a template and the value of each slot, a concept or a person."""
+
+    template: str
+    values: dict[str, str]
+
+    @property
+    def key(self) -> str:
+        return "/".join([self.template, *self.values.values()])
+
+
+@lru_cache
+def phrasebook(folder: Path = TABLES) -> Tables:
+    """Read the tables once. Raises TinyDecoupleError as read_tables does."""
+    return read_tables(folder, FORMS, GRAMMAR)
+
+
+def meanings(tables: Tables) -> list[Meaning]:
+    """Every meaning, in the order of the tables; two slots of a meaning never hold the same concept."""
+    found = []
+    for name, template in tables.templates.items():
+        choices = {**template.slots, **{who: persons for who, persons in template.agreement.items()}}
+        for values in product(*choices.values()):
+            if len(set(values)) == len(values):
+                found.append(Meaning(name, dict(zip(choices, values))))
+    return found
+
+
+def render(tables: Tables, meaning: Meaning, variety: str) -> str:
+    """Say a meaning in a variety."""
+    template, lexicon = tables.templates[meaning.template], tables.lexicon
+    said: list[str] = []
+    for part in template.texts[variety]:
+        if isinstance(part, str):
+            said.append(part)
+            continue
+        name = meaning.values.get(part.name, part.name)
+        ref = _agreeing(tables, meaning, part.ref, variety)
+        if variety == "en":
+            if part.form == "with":
+                ref = english(lexicon[meaning.values[part.ref]], "", "")
+            said.append(english(None if part.name in template.agreement else lexicon[name], part.form, ref))
+        elif name in ("object", "owner") and said:  # an ending of the word before
+            said.append(attach(lexicon, variety, said.pop(), name, ref))
+        else:
+            said.append(arabic(lexicon, variety, name, part.form, ref))
+    return _tidy("".join(said), variety)
+
+
+def _agreeing(tables: Tables, meaning: Meaning, ref: str, variety: str) -> str:
+    """Whom a word agrees with: one of PERSONS, or a numeral. The key settles a gender that English does not show."""
+    value = meaning.values.get(ref, ref)
+    if value in HIDDEN:
+        return HIDDEN[value][zlib.crc32(f"{meaning.key} {ref}".encode()) % 2]
+    if value in tables.lexicon and not value.startswith("num-"):
+        forms = tables.lexicon[value].forms[variety if variety != "en" else "msa"]
+        return "3sf" if "f" in forms[1:] else "3sm"
+    return value
+
+
+def _tidy(text: str, variety: str) -> str:
+    """Close up spaces; in Arabic, write one-letter words as the prefixes they are; in English, begin with a capital."""
+    text = re.sub(r" +([،,.?؟!])", r"\1", re.sub(r"\s+", " ", text).strip())
+    if variety == "en":
+        return re.sub(r"(^|[.?!] )([a-z])", lambda m: m.group().upper(), text)
+    text = re.sub(r"(^| )([وف]?)ل الل?", r"\1\2لل", text)
+    return re.sub(r"(^| )([وبلفك]|ع(?= ال)) (?=\w)", r"\1\2", text)
+
+
+def generate(n: int, rng: np.random.Generator, tables: Tables | None = None) -> dict[str, dict[str, str]]:
+    """Draw n distinct meanings and say each in every variety: key -> variety -> text.
+
+    Deterministic and nested: the first 100 of 200 are the 100, under the same generator state. A template is drawn
+    in proportion to the square root of its number of meanings, so that none fills the page.
+    Raises TinyDecoupleError if there are fewer than n meanings.
+    """
+    tables = tables or phrasebook()
+    every = meanings(tables)
+    if n > len(every):
+        raise TinyDecoupleError(f"--keys {n}: the phrasebook has {len(every)} meanings; ask for fewer")
+    of_template = Counter(m.template for m in every)
+    waiting = rng.exponential(size=len(every)) * [of_template[m.template] ** 0.5 for m in every]
+    return {every[i].key: {v: render(tables, every[i], v) for v in tables.varieties} for i in np.argsort(waiting)[:n]}
+
+
+@lru_cache(maxsize=1)
+def phrasebook_corpus(keys: int, held_out: float, seed: int, folder: Path = TABLES) -> ParallelCorpus:
+    """The default corpus: the same seed and tables give the same text."""
+    meaning_rng, split_rng = np.random.default_rng(seed).spawn(2)
+    tables = phrasebook(folder)
+    texts = generate(keys, meaning_rng, tables)
+    corpus = ParallelCorpus(texts, split_by_key(list(texts), held_out, split_rng), "msa", "en", tuple(tables.cities))
+    return check_usable(corpus, "the phrasebook")
