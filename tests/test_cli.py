@@ -10,8 +10,9 @@ import pytest
 
 from tinydecouple.cli import main, parser
 
+WORDS = [f"{'abcd'[i // 10]}{'klmnopqrst'[i % 10]}" for i in range(40)]  # not numbers: these fold into one another
 CORPUS = "key\tvariety\ttext\n" + "".join(
-    f"k{i}\t{v}\t{v} says {i}\n" for i in range(40) for v in ("en", "std", "dia"))
+    f"k{i}\t{v}\t{v} says {WORDS[i]}\n" for i in range(40) for v in ("en", "std", "dia"))
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def fails(capsys, *argv):
 @pytest.mark.parametrize("change, says", [
     (lambda t: t.replace("variety", "lang", 1), "corpus.tsv:1: columns found"),
     (lambda t: t + "k1\tdia\tagain\n", "corpus.tsv:122: key 'k1' has a second row"),
-    (lambda t: t.replace("dia says 3\n", "\n", 1), "corpus.tsv:13: empty text"),
+    (lambda t: t.replace("dia says an\n", "\n", 1), "corpus.tsv:13: empty text"),
     (lambda t: t.replace("\tdia\t", "\tstd2\t", 1), "'std2' has no rows in"),
     (lambda t: "\n".join(t.split("\n")[:10]), "too few sentences to split"),
 ])
@@ -47,16 +48,16 @@ def test_bad_corpus(tsv, tmp_path, capsys, command, change, says):
 
 
 def test_undecodable_corpus(tsv, tmp_path, capsys):
-    (tmp_path / "corpus.tsv").write_bytes(CORPUS.encode("utf-8").replace(b"std says 0", b"caf\xe9"))
+    (tmp_path / "corpus.tsv").write_bytes(CORPUS.encode("utf-8").replace(b"std says ak", b"caf\xe9"))
     assert "corpus.tsv:3: byte 11 is not UTF-8" in fails(capsys, "corpus", tsv, "--standard", "std")
 
 
 @pytest.mark.parametrize("options, says", [
-    (["none.tsv", "--standard", "std"], "none.tsv: cannot read this corpus"),
+    (["none.tsv", "--standard", "std"], "none.tsv: nothing there; pass phrasebook"),
     (["TSV"], "pass --standard, one of: en, std, dia"),
     (["TSV", "--standard", "msa"], "--standard 'msa' is not in the file; varieties there: en, std, dia"),
     (["TSV", "--standard", "std", "--pivot", "fr"], "--pivot 'fr' is not in the file"),
-    (["--standard", "std"], "go with --corpus FILE; the phrasebook knows its own"),
+    (["--standard", "std"], "go with a path; the phrasebook knows its own"),
     (["family", "--tables", "x"], "--tables goes with the phrasebook, not with family"),
     (["phrasebook", "--keys", "1000000"], "meanings; ask for fewer"),
     (["--show", "order/tea"], "no such meaning; keys are like order/"),
@@ -123,7 +124,7 @@ def test_a_changed_corpus_file_is_noticed(tsv, tmp_path, capsys):
     small = ["--epochs", "1", "--width", "16", "--blocks", "1", "--heads", "2", "--vocabulary", "300"]
     main(["pretrain", "--corpus", tsv, "--standard", "std", "--pivot", "en", "--run", str(tmp_path / "run"), *small])
     capsys.readouterr()
-    (tmp_path / "corpus.tsv").write_text(CORPUS.replace("std says 1\n", "std says one\n"), encoding="utf-8")
+    (tmp_path / "corpus.tsv").write_text(CORPUS.replace("std says al\n", "std says one\n"), encoding="utf-8")
     assert "has changed since" in fails(capsys, "evaluate", tmp_path / "run")
 
 
@@ -142,10 +143,11 @@ def test_corpus_shows_and_exports(tmp_path, capsys, made, standard, pivot, last)
     small = ["--keys", "60", "--per-variety", "10"]
     main(["corpus", made, *small])
     out = capsys.readouterr().out
-    assert f"\n{last} " in out and "\nkey " in out
+    assert f"\n{last} " in out and "\nkey " in out and "chrF" in out
     main(["corpus", made, *small, "--export", str(tmp_path / "c.tsv")])
-    main(["corpus", str(tmp_path / "c.tsv"), "--standard", standard, "--pivot", pivot, "--per-variety", "10"])
-    assert capsys.readouterr().out == out, "what was exported reads back as another corpus"
+    main(["corpus", str(tmp_path / "c.tsv"), "--standard", standard, "--pivot", pivot, "--per-variety", "10",
+          "--export", str(tmp_path / "d.tsv")])
+    assert (tmp_path / "c.tsv").read_bytes() == (tmp_path / "d.tsv").read_bytes(), "the export reads back otherwise"
 
 
 def test_one_meaning_in_all_varieties_by_region(capsys):

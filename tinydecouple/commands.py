@@ -15,11 +15,12 @@ from tqdm import tqdm
 
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.evaluation import figures, report
+from tinydecouple.evaluation.corpora import distances, summary
 from tinydecouple.evaluation.probing import gather_states, probe_layer, probing_table, read_states
-from tinydecouple.evaluation.score import Direction, chrf, one_line, statistics, translate
+from tinydecouple.evaluation.score import Direction, one_line, translate
 from tinydecouple.model.decode import decode
 from tinydecouple.model.transformer import ModelOptions, pick_device
-from tinydecouple.text.corpus import SPLITS, ParallelCorpus, write_tsv
+from tinydecouple.text.corpus import ParallelCorpus, write_tsv
 from tinydecouple.text.phrasebook import meanings, phrasebook, render
 from tinydecouple.text.readers import CorpusOptions, fingerprint, load_corpus, region_of
 from tinydecouple.training.batches import prompt
@@ -80,26 +81,19 @@ def score_run(run: Path, corpus: ParallelCorpus, split: str, beam: int,
 
 
 def corpus_command(args: argparse.Namespace) -> None:
+    chosen = options(CorpusOptions, args)
     if args.show:
-        print(show(options(CorpusOptions, args), args.show))
+        print(show(chosen, args.show))
         return
-    corpus = load_corpus(options(CorpusOptions, args))
+    corpus = load_corpus(chosen)
     if args.export:
         write(args.export, write_tsv(corpus))
         say(f"wrote {args.export}")
         return
-    print("variety   train   dev  test  characters  chrF++ of the standard against it")
-    for variety in corpus.varieties:
-        counts = [len(corpus.keys(split, variety)) for split in SPLITS]
-        keys = corpus.keys("dev", variety, corpus.standard)
-        texts = corpus.column(variety, keys)
-        distance = chrf(statistics(corpus.column(corpus.standard, keys), texts).sum(axis=0)) if keys else float("nan")
-        print(f"{variety:8} {counts[0]:6} {counts[1]:5} {counts[2]:5} {sum(map(len, texts)) / max(1, len(keys)):11.1f}"
-              f" {distance:7.1f}")
-    for key in corpus.keys("dev")[:3]:
-        print(f"\nkey {key}")
-        for variety, text in corpus.texts[key].items():
-            print(f"  {variety:8} {text}")
+    matrix = distances(corpus)
+    print(summary(corpus, matrix, lambda variety: region_of(chosen, variety)))
+    if args.figure and not figures.draw_distances(args.figure, matrix, list(corpus.varieties)):
+        raise TinyDecoupleError("--figure: a picture needs matplotlib; pip install matplotlib")
 
 
 def show(chosen: CorpusOptions, key: str) -> str:

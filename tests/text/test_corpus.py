@@ -1,12 +1,14 @@
-"""Reading, splitting and subsampling parallel text, and what is refused."""
+"""Splitting and subsampling parallel text, and what is refused."""
 
 import numpy as np
 import pytest
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.text.corpus import read_tsv, split_by_key, subsample, write_tsv
+from tinydecouple.text.corpus import split_by_key, subsample, write_tsv
+from tinydecouple.text.readers import CorpusOptions, read_corpus
 
-ROWS = [(f"k{i:02d}", v, f"{v} text {i}") for i in range(40) for v in ("en", "std", "dia")]
+WORDS = [f"{'abcd'[i // 10]}{'klmnopqrst'[i % 10]}" for i in range(40)]  # not numbers: these fold into one another
+ROWS = [(f"k{i:02d}", v, f"{v} text {WORDS[i]}") for i in range(40) for v in ("en", "std", "dia")]
 
 
 def tsv(path, rows=ROWS, header="key\tvariety\ttext", newline="\n"):
@@ -15,14 +17,14 @@ def tsv(path, rows=ROWS, header="key\tvariety\ttext", newline="\n"):
 
 
 def read(path, standard="std", pivot="en", held_out=0.1, seed=0):
-    return read_tsv(path, standard, pivot, held_out, seed)
+    return read_corpus(CorpusOptions(str(path), standard=standard, pivot=pivot, held_out=held_out, corpus_seed=seed))
 
 
 def test_a_file_is_read_and_split_by_key(tmp_path):
     corpus = read(tsv(tmp_path / "c.tsv"))
     assert corpus.family == ("std", "dia") and corpus.varieties == ("en", "std", "dia")
     assert [len(corpus.keys(s)) for s in ("train", "dev", "test")] == [32, 4, 4]
-    assert corpus.texts["k07"]["dia"] == "dia text 7"
+    assert corpus.texts["k07"]["dia"] == f"dia text {WORDS[7]}"
 
 
 def test_its_own_split_is_kept(tmp_path):
@@ -71,7 +73,7 @@ def test_subsampling_is_nested_and_touches_only_the_dialects_training_text(corpu
     (ROWS, None, {"pivot": "fr"}, r"--pivot 'fr' is not in the file"),
     (ROWS, None, {"pivot": "std"}, r"both 'std'"),
     ([r for r in ROWS if r[1] != "dia"], None, {}, r"no dialect"),
-    (ROWS[:12], None, {}, r"too few sentences to split: 4 keys"),
+    (ROWS[:12], None, {}, r"too few sentences to split without leaks: 0 of 4 keys"),
     ([*ROWS, ("k00", "rare", "x")], None, {}, r"variety 'rare' has no rows in"),
     ([r for r in ROWS if r[1] != "en" or r[0] < "k03"], None, {}, r"variety 'en' has no rows in"),
     ([(*r, "trian") for r in ROWS], "key\tvariety\ttext\tsplit", {}, r"c.tsv:2: split 'trian'; expected one of train"),
@@ -85,9 +87,9 @@ def test_bad_files_are_refused_by_line(tmp_path, rows, header, options, says):
 
 
 def test_a_missing_file_and_bytes_that_are_not_utf8(tmp_path):
-    with pytest.raises(TinyDecoupleError, match="cannot read"):
+    with pytest.raises(TinyDecoupleError, match="nothing there; pass phrasebook"):
         read(tmp_path / "none.tsv")
     path = tsv(tmp_path / "c.tsv")
-    path.write_bytes(path.read_bytes().replace(b"std text 1\n", b"caf\xe9\n"))
+    path.write_bytes(path.read_bytes().replace(f"std text {WORDS[1]}\n".encode(), b"caf\xe9\n"))
     with pytest.raises(TinyDecoupleError, match=r"c.tsv:6: byte \d+ is not UTF-8"):
         read(path)

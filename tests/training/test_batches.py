@@ -61,3 +61,15 @@ def test_which_directions_train(corpus, tokenizer):
     train = len(corpus.keys("train"))
     assert [counts[pair] for pair in ((0, 0), (-1, 0), (0, -1), (0, 7), (7, 0))] == [train, train, train, 2, 2]
     assert len(counts) == 53
+
+
+def test_noise_leaves_out_pieces_of_the_copied_source_only(corpus, tokenizer):
+    plain = pretraining_examples(corpus, tokenizer, "train", 2)
+    noisy = pretraining_examples(corpus, tokenizer, "train", 2, noise=0.4, rng=np.random.default_rng(0))
+    copies = [(a, b) for a, b in zip(plain, noisy) if a.source == a.target]
+    assert all(a == b for a, b in zip(plain, noisy) if a.source != a.target), "another direction has lost pieces"
+    gone = sum(a.boundary - b.boundary for a, b in copies) / sum(a.boundary - 1 for a, _ in copies)
+    assert 0.3 < gone < 0.5, f"{gone:.0%} of the pieces left out, expected about 40 %"
+    for a, b in copies:
+        assert b.tokens[b.boundary:] == a.tokens[a.boundary:], "the target is not what it was"
+        assert b.tokens[0] == a.tokens[0] and b.tokens[b.boundary] == tokenizer.tag(corpus.standard)

@@ -26,6 +26,25 @@ def draw(run: Path, result: dict[str, Any], arms: dict[str, Path]) -> list[Path]
     return [run / "figures" / f"{name}.png" for name in figures]
 
 
+def draw_distances(path: Path, matrix: np.ndarray, names: list[str]) -> bool:
+    """Write a heat map of chrF between varieties, (v, v); returns False without matplotlib."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    figure = Figure(figsize=(2 + 0.25 * len(names), 1.5 + 0.25 * len(names)), layout="constrained")
+    axis = figure.subplots()
+    image = axis.imshow(matrix, vmin=0, vmax=100)
+    axis.set_xticks(range(len(names)), names, rotation=90)
+    axis.set_yticks(range(len(names)), names)
+    axis.set_title("chrF between varieties")
+    figure.colorbar(image)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    FigureCanvasAgg(figure).print_png(path)
+    return True
+
+
 def draw_probing(folder: Path, layers: dict[int, dict[str, Any]], names: list[str], y: np.ndarray,
                  group: Callable[[str], str]) -> list[Path]:
     """A picture a question, under `folder`: code length over layers, angles between varieties, states in a plane.

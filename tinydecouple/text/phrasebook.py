@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.text.corpus import ParallelCorpus, check_usable, split_by_key
+from tinydecouple.text.corpus import ParallelCorpus, check_usable
 from tinydecouple.text.inflect import FORMS, GRAMMAR, arabic, attach, english
+from tinydecouple.text.splits import split_without_leaks
 from tinydecouple.text.tables import HIDDEN, Tables, read_tables
 
 FOLDERS = (Path(__file__).parents[2] / "data_samples" / "phrasebook", Path(__file__).parent / "phrasebook_tables")
@@ -115,5 +116,6 @@ def phrasebook_corpus(keys: int, held_out: float, seed: int, folder: Path = TABL
     meaning_rng, split_rng = np.random.default_rng(seed).spawn(2)
     tables = phrasebook(folder)
     texts = generate(keys, meaning_rng, tables)
-    corpus = ParallelCorpus(texts, split_by_key(list(texts), held_out, split_rng), "msa", "en", tuple(tables.cities))
-    return check_usable(corpus, "the phrasebook")
+    split, notes = split_without_leaks(texts, held_out, split_rng)
+    notes = {f"split: {what}": n for what, n in notes.items()}
+    return check_usable(ParallelCorpus(texts, split, "msa", "en", tuple(tables.cities), notes), "the phrasebook")

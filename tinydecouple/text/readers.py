@@ -1,27 +1,49 @@
-"""Which corpus: the phrasebook, the pseudo-language family, or a file."""
+"""Which corpus: one made by rule, or text on disk in any of five formats; cleaned, split without leaks, subsampled."""
 
 import hashlib
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.options import option
-from tinydecouple.text.corpus import ParallelCorpus, read_tsv, subsample
+from tinydecouple.text.corpus import ParallelCorpus, check_usable, subsample
 from tinydecouple.text.family import family_corpus, region
+from tinydecouple.text.formats import SHAPES, Row, read_flores, read_tsv_rows, recognise, refuser
+from tinydecouple.text.hygiene import clean
+from tinydecouple.text.madar import read_madar
+from tinydecouple.text.mediawiki import read_mediawiki
 from tinydecouple.text.phrasebook import TABLES, phrasebook, phrasebook_corpus
+from tinydecouple.text.splits import leaks, split_without_leaks
 from tinydecouple.text.tables import FILES
+from tinydecouple.text.tatoeba import read_tatoeba
 
-MADE = ("phrasebook", "family")  # corpora made by rule; any other name is a file
+MADE = ("phrasebook", "family")  # corpora made by rule; any other name is a file or a folder
+USUAL = {"madar": ("msa", "en"), "flores": ("arb", "eng"), "mediawiki": (None, "en"), "tatoeba": (None, "eng")}
+REGIONS = {  # of varieties known by their ISO 639-3 code; those of MADAR's cities stand in the phrasebook's tables
+    "ary": "maghreb", "arq": "maghreb", "aeb": "maghreb", "ayl": "maghreb", "arz": "nile", "apd": "nile", "aec": "nile",
+    "apc": "levant", "ajp": "levant", "acm": "iraq", "ayp": "iraq", "ars": "gulf", "afb": "gulf", "acw": "gulf",
+    "acq": "yemen", "ayn": "yemen"}
 
 
 @dataclass(frozen=True)
 class CorpusOptions:
-    corpus: str = option("phrasebook", "phrasebook (25 Arabic cities), family (pseudo-languages), or a long TSV file "
-                         "(key, variety, text, optional split)")
-    standard: str | None = option(None, "the file's dominant variety; needed with a file")
-    pivot: str | None = option(None, "the file's variety outside the family, if it has one")
+    corpus: str = option("phrasebook", "phrasebook (25 Arabic cities), family (pseudo-languages), or a path: a TSV "
+                         "file, or a folder of MADAR, FLORES, MediaWiki or Tatoeba")
+    format: str = option("auto", "what lies at the path", choices=("auto", *SHAPES))
+    standard: str | None = option(None, "the dominant variety of text on disk; msa of MADAR, arb of FLORES if absent")
+    pivot: str | None = option(None, "its variety outside the family, if it has one; en or eng of a known format")
+    varieties: str | None = option(None, "only these dialects, such as arz,ary; all if absent")
+    regions: str | None = option(None, "only dialects of these regions, such as maghreb,nile")
+    lenient: bool = option(False, "leave out bad rows and count them, instead of stopping at the first")
+    strip_marks: bool = option(False, "take out Arabic tatweel and diacritics")
     per_variety: int = option(1000, "training sentences kept of each dialect", least=1)
     trickle: int = option(20, "of these, sentences that pretraining sees", least=0)
+    noise: float = option(0.0, "share of the source's pieces left out where pretraining copies the standard", least=0,
+                          most=0.9)
     held_out: float = option(0.1, "share of keys for dev, and the same for test", least=0, most=0.5)
     keys: int = option(3000, "meanings drawn of the phrasebook or the family", least=1)
     tables: str | None = option(None, "folder of the phrasebook's tables, such as a copy that you edit; "
@@ -40,32 +62,141 @@ class CorpusOptions:
 
 
 def load_corpus(options: CorpusOptions) -> ParallelCorpus:
-    """Make or read the corpus, split it by key and subsample its dialects.
+    """Make or read the corpus, choose its dialects and subsample them.
 
-    Raises TinyDecoupleError as read_tsv, read_tables and split_by_key do.
+    Raises TinyDecoupleError as the readers do, and for a choice that the corpus cannot satisfy.
     """
     if options.tables and options.corpus != "phrasebook":
         raise TinyDecoupleError(f"--tables goes with the phrasebook, not with {options.corpus}")
-    if options.corpus in MADE and (options.standard or options.pivot):
-        raise TinyDecoupleError(f"--standard and --pivot go with --corpus FILE; the {options.corpus} knows its own")
+    if options.corpus in MADE and (options.standard or options.pivot or options.format != "auto"):
+        raise TinyDecoupleError("--standard, --pivot and --format go with a path; "
+                                f"the {options.corpus} knows its own")
     if options.corpus == "phrasebook":
         corpus = phrasebook_corpus(options.keys, options.held_out, options.corpus_seed, options.table_folder)
     elif options.corpus == "family":
         corpus = family_corpus(options.keys, options.overlap, options.held_out, options.corpus_seed)
     else:
-        corpus = read_tsv(options.corpus, options.standard, options.pivot, options.held_out, options.corpus_seed)
-    return subsample(corpus, options.per_variety, options.corpus_seed)
+        corpus = read_corpus(options)
+    return subsample(choose(corpus, options), options.per_variety, options.corpus_seed)
+
+
+def read_corpus(options: CorpusOptions) -> ParallelCorpus:
+    """Read text on disk: rows of its format, cleaned, joined by key, split without leaks unless it has a split."""
+    path, notes = options.corpus, Counter()
+    kind = recognise(path) if options.format == "auto" else options.format
+    usual = USUAL.get(kind, (None, None))
+    wanted = options.varieties.split(",") if options.varieties else None
+    if wanted:  # what is not wanted need not be read
+        wanted = tuple({*wanted, options.standard or usual[0] or wanted[0], options.pivot or usual[1] or wanted[0]})
+
+    def drop(reason: str) -> None:
+        notes[f"left out: {reason}"] += 1
+
+    rows = {"tsv": lambda: read_tsv_rows(path, drop, options.lenient),
+            "madar": lambda: read_madar(path, drop, options.lenient),
+            "flores": lambda: read_flores(path, drop, options.lenient),
+            "mediawiki": lambda: read_mediawiki([path], drop, options.lenient, wanted),
+            "tatoeba": lambda: read_tatoeba(path, options.pivot or "eng", wanted, drop, options.lenient)}[kind]()
+    texts, given = join(rows, options, wanted, notes, drop)
+    found = tuple(dict.fromkeys(variety for row in texts.values() for variety in row))
+    standard = options.standard or usual[0]
+    pivot = options.pivot or (usual[1] if usual[1] in found else None)
+    listed = ", ".join(found) or "none"
+    if standard is None:
+        raise TinyDecoupleError(f"{path}: no standard named; pass --standard, one of: {listed}")
+    for name, variety in (("--standard", standard), ("--pivot", pivot)):
+        if variety is not None and variety not in found:
+            raise TinyDecoupleError(f"{path}: {name} {variety!r} is not in the file; varieties there: {listed}")
+    if standard == pivot:
+        raise TinyDecoupleError(f"--standard and --pivot are both {standard!r}; the pivot lies outside the family")
+    dialects = tuple(v for v in found if v not in (standard, pivot))
+    if not dialects:
+        raise TinyDecoupleError(f"{path}: no dialect beside the standard; varieties there: {listed}")
+    split = complete_split(texts, given, options, notes)
+    return check_usable(ParallelCorpus(texts, split, standard, pivot, dialects, dict(notes)), path)
+
+
+def join(rows: Iterator[Row], options: CorpusOptions, wanted: tuple[str, ...] | None, notes: Counter,
+         drop) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """Rows to key -> variety -> text, cleaned, and key -> official split; each change of a text is counted."""
+    texts: dict[str, dict[str, str]] = {}
+    given: dict[str, str] = {}
+    bad = refuser(drop, options.lenient)
+    for where, key, variety, raw, split in rows:
+        if wanted and variety not in wanted:
+            continue
+        text, changes = clean(raw, options.strip_marks)
+        for change in changes:
+            notes[f"cleaned: {change}"] += 1
+        cells = texts.setdefault(key, {})
+        if not text:
+            bad(where, "empty text", "nothing is left of the text once unseen characters are out; delete the line")
+        elif variety in cells:
+            bad(where, "second row of a key", f"key {key!r} has a second row for variety {variety!r}; keep one of them")
+        elif split and given.setdefault(key, split) != split:
+            bad(where, "key in two splits", f"key {key!r} is in {split} here and in {given[key]} above; a key belongs "
+                                            "to one split")
+        else:
+            cells[variety] = text
+    return {key: cells for key, cells in texts.items() if cells}, given
+
+
+def complete_split(texts: dict[str, dict[str, str]], given: dict[str, str], options: CorpusOptions,
+                   notes: Counter) -> dict[str, str]:
+    """The official split, its leaks counted; keys that it leaves open (FLORES' dev) are split without leaks."""
+    rng = np.random.default_rng(options.corpus_seed)
+    rest = {key: row for key, row in texts.items() if key not in given}
+    split = {key: given[key] for key in texts if key in given}
+    if rest:
+        drawn, counts = split_without_leaks(rest, options.held_out, rng)
+        taken = set(given.values())  # an official test stays the only one
+        split |= {key: "train" if side in taken else side for key, side in drawn.items()}
+        notes.update({f"split: {what}": n for what, n in counts.items()})
+    if given:
+        for side, n in leaks(texts, split).items():
+            notes[f"official split: {side} keys with a text of train"] = n
+    return {key: split[key] for key in texts}
+
+
+def choose(corpus: ParallelCorpus, options: CorpusOptions) -> ParallelCorpus:
+    """Keep the dialects that --varieties and --regions name."""
+    dialects = corpus.dialects
+    if options.varieties:
+        named = options.varieties.split(",")
+        if unknown := [v for v in named if v not in corpus.varieties]:
+            raise TinyDecoupleError(f"--varieties {unknown[0]}: not in the corpus; dialects: {', '.join(dialects)}")
+        dialects = tuple(v for v in dialects if v in named)
+    if options.regions:
+        named = [name.strip().lower() for name in options.regions.split(",")]
+        there = dict.fromkeys(region_of(options, v) for v in corpus.dialects)
+        if unknown := [name for name in named if name not in there]:
+            raise TinyDecoupleError(f"--regions {unknown[0]}: no dialect of that region; there are {', '.join(there)}")
+        dialects = tuple(v for v in dialects if region_of(options, v) in named)
+    if not dialects:
+        raise TinyDecoupleError("--varieties and --regions leave no dialect; name others")
+    if dialects == corpus.dialects:
+        return corpus
+    kept = {corpus.standard, corpus.pivot, *dialects}
+    texts = {key: {v: text for v, text in row.items() if v in kept} for key, row in corpus.texts.items()}
+    return replace(corpus, texts={key: row for key, row in texts.items() if row}, dialects=dialects)
 
 
 def fingerprint(options: CorpusOptions) -> str | None:
-    """SHA-256 of the corpus file or the phrasebook's tables, so that a run notices a change; None for the family."""
-    files = {"phrasebook": [options.table_folder / name for name in FILES], "family": []}
-    data = [file.read_bytes() for file in files.get(options.corpus, [Path(options.corpus)])]
-    return hashlib.sha256(b"".join(data)).hexdigest() if data else None
+    """SHA-256 of the files read, or of the phrasebook's tables, so that a run notices a change; None for the family."""
+    if options.corpus == "family":
+        return None
+    path = Path(options.corpus)
+    files = [options.table_folder / name for name in FILES] if options.corpus == "phrasebook" else (
+        [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()))
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def region_of(options: CorpusOptions, variety: str) -> str:
-    """The region of a dialect of the phrasebook or the family; any other variety is a region of its own."""
-    if options.corpus == "phrasebook":
-        return phrasebook(options.table_folder).cities.get(variety, {}).get("region", variety)
-    return region(variety) if options.corpus == "family" else variety
+    """The region of a dialect, in lower case; a variety of which none is known is a region of its own."""
+    if options.corpus == "family":
+        return region(variety)
+    cities = phrasebook(options.table_folder).cities
+    return cities[variety]["region"] if variety in cities else REGIONS.get(variety, variety)

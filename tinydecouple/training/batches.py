@@ -3,7 +3,7 @@
 An example is `<src> pieces <tgt> pieces </s>`; the loss is on what follows the target's tag.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -61,16 +61,27 @@ def encode(corpus: ParallelCorpus, tokenizer: Tokenizer, split: str, source: str
 
 
 def pretraining_examples(corpus: ParallelCorpus, tokenizer: Tokenizer, split: str, trickle: int,
-                         most: int | None = None) -> list[Example]:
-    """Pivot to standard, back, and standard to itself; of each dialect a trickle of sentences, both ways.
+                         most: int | None = None, noise: float = 0.0,
+                         rng: np.random.Generator | None = None) -> list[Example]:
+    """Standard to itself, pivot to standard and back; of each dialect a trickle of sentences, both ways.
 
     This is what makes the standard dominant before fine-tuning starts. most: sentences of each direction
-    without a dialect.
+    without a dialect. noise: share of the source's pieces left out, by rng, where the standard copies itself.
     """
     standard, pivot = corpus.standard, corpus.pivot
-    main = [(standard, standard)] + ([(pivot, standard), (standard, pivot)] if pivot else [])
-    examples = [e for pair in main for e in encode(corpus, tokenizer, split, *pair, most)]
-    return examples + finetuning_examples(corpus, tokenizer, split, trickle)
+    copies = encode(corpus, tokenizer, split, standard, standard, most)
+    if noise:
+        copies = [leave_out(e, rng.random(e.boundary - 1) < noise) for e in copies]
+    others = [(pivot, standard), (standard, pivot)] if pivot else []
+    return (copies + [e for pair in others for e in encode(corpus, tokenizer, split, *pair, most)]
+            + finetuning_examples(corpus, tokenizer, split, trickle))
+
+
+def leave_out(example: Example, gone: np.ndarray) -> Example:
+    """The example without some pieces of its source; gone: (boundary - 1,) bool, one for each piece."""
+    kept = [piece for piece, out in zip(example.tokens[1:example.boundary], gone) if not out]
+    return replace(example, tokens=[example.tokens[0], *kept, *example.tokens[example.boundary:]],
+                   boundary=len(kept) + 1)
 
 
 def finetuning_examples(corpus: ParallelCorpus, tokenizer: Tokenizer, split: str,

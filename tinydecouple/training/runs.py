@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from tinydecouple.errors import TinyDecoupleError
@@ -26,7 +27,8 @@ def pretrain(run: Path, corpus_options: CorpusOptions, model_options: ModelOptio
     tokenizer = Tokenizer(proto)
     sizes = {**asdict(model_options), "vocabulary": tokenizer.size}
     model = Transformer(**sizes, generator=torch.Generator().manual_seed(options.seed)).to(device)
-    examples = pretraining_examples(corpus, tokenizer, "train", corpus_options.trickle)
+    examples = pretraining_examples(corpus, tokenizer, "train", corpus_options.trickle, noise=corpus_options.noise,
+                                    rng=np.random.default_rng(options.seed))
     dev = pretraining_examples(corpus, tokenizer, "dev", DEV_SENTENCES, most=100)
     open_run(run, {"kind": "pretrain", "corpus": asdict(corpus_options), "corpus_sha256": fingerprint(corpus_options),
                    "model": asdict(model_options), "train": asdict(options)}, overwrite)

@@ -1,0 +1,50 @@
+"""What a corpus holds: planted counts and distances, and what is printed of them."""
+
+import numpy as np
+import pytest
+
+from tinydecouple.evaluation.corpora import describe, distances, summary
+from tinydecouple.text.corpus import ParallelCorpus
+
+NOTES = {"left out: ragged row": 3}
+
+
+@pytest.fixture
+def planted():
+    """10 keys: dialect d1 says the standard's words in 4 of 10, d2 only of the first 5 keys and nearly as d1."""
+    texts = {f"k{i}": {"en": f"thing {i}", "std": f"hadha bayt {i}",
+                       "d1": f"hadha bayt {i}" if i < 4 else f"dar zwina {i}",
+                       **({"d2": f"dar zwina hna {i}"} if i < 5 else {})} for i in range(10)}
+    split = {key: ("train", "train", "train", "dev", "test")[i % 5] for i, key in enumerate(texts)}
+    return ParallelCorpus(texts, split, "std", "en", ("d1", "d2"), NOTES)
+
+
+def test_counts_shares_and_the_nearest(planted):
+    rows = {row["variety"]: row for row in describe(planted, distances(planted))}
+    assert [rows["d2"][split] for split in ("train", "dev", "test")] == [3, 1, 1]
+    assert rows["d1"]["same_percent"] == pytest.approx(40) and rows["d2"]["same_percent"] == 0
+    assert rows["d2"]["with_standard"] == 5 and rows["std"]["chrf_standard"] == 100
+    assert rows["d2"]["nearest"] == "d1" and rows["d1"]["nearest"] == "d2", "neither standard nor pivot is a neighbour"
+
+
+def test_distances_are_symmetric_and_nan_where_no_key_is_shared(planted):
+    matrix = distances(planted)
+    assert np.array_equal(matrix, matrix.T, equal_nan=True) and (np.diag(matrix) == 100).all()
+    for i, row in enumerate(planted.texts.values()):
+        row.pop("d1" if i < 5 else "d2", None)
+    i, j = planted.varieties.index("d1"), planted.varieties.index("d2")
+    assert np.isnan(distances(planted)[i, j]), "a distance without a shared key"
+    assert describe(planted, distances(planted))[i]["nearest"] == ""
+
+
+def test_the_distance_is_chrf_on_the_first_keys(planted):
+    only_same = distances(planted, most=4)
+    i, j = planted.varieties.index("std"), planted.varieties.index("d1")
+    assert only_same[i, j] == pytest.approx(100), "the first 4 keys say the same in both"
+    assert distances(planted)[i, j] < 80
+
+
+def test_what_is_printed(planted):
+    text = summary(planted, distances(planted), lambda variety: f"by {variety}", examples=2)
+    assert "by d1" in text and "by std" not in text and "40.0 %" in text
+    assert "       3  left out: ragged row" in text and text.count("\nkey ") == 2

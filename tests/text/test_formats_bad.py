@@ -1,0 +1,195 @@
+"""Corpora in their own formats: what is refused, and where, and what --lenient counts instead."""
+
+import tarfile
+from collections import Counter
+
+import pytest
+
+from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.text.formats import read_flores, read_tsv_rows, recognise
+from tinydecouple.text.madar import CITIES, read_madar
+from tinydecouple.text.mediawiki import read_mediawiki
+from tinydecouple.text.tatoeba import read_tatoeba
+
+LONG = "key\tvariety\ttext\n"
+MADAR_HEADER = "sentID.BTEC\tsplit\tlang\tsent\n"
+ROW = "1\tcorpus-6-dev\tXXX\tyes\n"
+WHOLE = {f"MADAR.corpus.{city}.tsv": MADAR_HEADER + ROW for city in CITIES}
+SENTENCES, LINKS = {"sentences.csv": "1\teng\tYes.\n2\tarz\tاه\n"}, {"links.csv": "1\t2\n"}
+READERS = {
+    "tsv": read_tsv_rows,
+    "madar": read_madar,
+    "flores": read_flores,
+    "mediawiki": lambda folder, **how: read_mediawiki([folder], **how),
+    "tatoeba": lambda folder, **how: read_tatoeba(folder, "eng", None, **how),
+}
+
+
+def put(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+    return path
+
+
+def collect(reader, path, lenient=False):
+    """(rows, counts of what was dropped)."""
+    dropped = []
+    rows = list(reader(path, drop=dropped.append, lenient=lenient))
+    return rows, Counter(dropped)
+
+
+@pytest.mark.parametrize("name, content", [
+    ("MADAR.zip", b"anything"), ("c.tsv.gz", b"anything"), ("f.tgz", b""), ("named_otherwise", b"PK\x03\x04.."),
+    ("a", b"\x1f\x8b\x08"), ("b", b"BZh9"), ("c", b"\xfd7zXZ\x00")])
+def test_an_archive_is_to_be_unpacked_first(tmp_path, name, content):
+    path = put(tmp_path / name, content)
+    for read in (recognise, *(lambda p, r=r: collect(r, p) for r in READERS.values())):
+        with pytest.raises(TinyDecoupleError, match=f"{name}: an archive; unpack it first"):
+            read(path)
+
+
+def test_a_tar_is_known_by_its_magic_and_an_archive_within_the_folder_is_pointed_at(tmp_path):
+    inside = put(tmp_path / "notes", "text")
+    with tarfile.open(tmp_path / "bundle", "w") as file:
+        file.add(inside)
+    with pytest.raises(TinyDecoupleError, match="bundle: an archive"):
+        recognise(tmp_path / "bundle")
+    put(tmp_path / "zz.tar.bz2", b"")
+    with pytest.raises(TinyDecoupleError, match="unpack zz.tar.bz2 first"):
+        recognise(tmp_path)
+
+
+def test_an_unknown_folder_is_told_what_each_format_looks_like(tmp_path):
+    with pytest.raises(TinyDecoupleError, match="the folder is empty") as caught:
+        recognise(tmp_path)
+    for part in ("key, variety, text", "MADAR.corpus.<City>.tsv", "dev/arz_Arab.dev", "i18n/<code>.json", "links.csv"):
+        assert part in str(caught.value), f"{part} is not explained in: {caught.value}"
+    assert "\n" not in str(caught.value), "an error is one line"
+    put(tmp_path / "config.json", "{}")
+    with pytest.raises(TinyDecoupleError, match="it has config.json"):
+        recognise(tmp_path)
+    with pytest.raises(TinyDecoupleError, match="nothing there"):
+        recognise(tmp_path / "absent")
+
+
+BAD_ROWS = [  # format, how its folder is spoilt, what strict says, what lenient counts
+    ("tsv", LONG + "k\ten\thi\nk2\ten\t \n", r"c.tsv:3: empty text", "empty text"),
+    ("tsv", LONG + "k\ten\thi\n\ten\thi\n", r"c.tsv:3: empty key", "empty key"),
+    ("tsv", LONG + "k\ten\thi\nk2\t\thi\n", r"c.tsv:3: empty variety", "empty variety"),
+    ("tsv", LONG + "k\ten\thi\nk2\ten\ta\ttab\n", r"c.tsv:3: 4 cells, but the header has 3", "ragged row"),
+    ("tsv", LONG + "k\ten\thi\nk2\ten\n", r"c.tsv:3: 2 cells, but the header has 3", "ragged row"),
+    ("tsv", LONG + "k\ten\thi\nk2\ten\t\0\n", r"c.tsv:3: a NUL byte", "NUL byte"),
+    ("tsv", (LONG + "k\ten\thi\nk2\ten\tcaf").encode() + b"\xe9\n", r"c.tsv:3: byte 10 is not UTF-8", "not UTF-8"),
+    ("tsv", "key\tvariety\ttext\tsplit\nk\ten\thi\tdev\nk2\ten\thi\ttrian\n",
+     r"c.tsv:3: split 'trian'; expected one of train", "unknown split"),
+    ("tsv", "key\ten\tmsa\nk\thi\t\nk2\t\t\n", r"c.tsv:3: empty text", "empty text"),
+    ("tsv", "key\ten\tmsa\nk\thi\t\n\thi\thi\n", r"c.tsv:3: empty key", "empty key"),
+]
+
+
+@pytest.mark.parametrize("name, content, says, reason", BAD_ROWS)
+def test_bad_rows_of_tsv_are_refused_by_line_or_counted(tmp_path, name, content, says, reason):
+    path = put(tmp_path / "c.tsv", content)
+    with pytest.raises(TinyDecoupleError, match=says):
+        collect(read_tsv_rows, path)
+    rows, dropped = collect(read_tsv_rows, path, lenient=True)
+    assert [row.key for row in rows] == ["k"] and dropped == {reason: 1}
+
+
+BAD_FOLDER_ROWS = [  # format, file name -> content, what strict says, what lenient counts, rows that lenient keeps
+    ("madar", WHOLE | {"MADAR.corpus.Fes.tsv": MADAR_HEADER + ROW + "2\tcorpus-6-dev\tFES\ta\tb\n"},
+     r"Fes.tsv:3: 5 cells, but the header has 4", "ragged row", 26),
+    ("madar", WHOLE | {"MADAR.corpus.Fes.tsv": MADAR_HEADER + ROW + "2\tcorpus-6-dev\tFES\t\n"},
+     r"Fes.tsv:3: empty sent", "empty text", 26),
+    ("madar", WHOLE | {"MADAR.corpus.Fes.tsv": MADAR_HEADER + ROW + "\tcorpus-6-dev\tFES\tyes\n"},
+     r"Fes.tsv:3: empty sentID.BTEC", "empty key", 26),
+    ("madar", WHOLE | {"MADAR.corpus.Fes.tsv": MADAR_HEADER + ROW + "2\tcorpus-9-dev\tFES\tyes\n"},
+     r"Fes.tsv:3: split 'corpus-9-dev'; expected one of corpus-6-train", "unknown split", 26),
+    ("madar", WHOLE | {"MADAR.corpus.Gotham.tsv": MADAR_HEADER + ROW}, r"Gotham.tsv:2: neither .* 'XXX'",
+     "unknown city", 26),
+    ("madar", {name: text for name, text in WHOLE.items() if "Fes" not in name}, r"corpus.<City>.tsv for Fes;",
+     "city without a file", 25),
+    ("flores", {"dev/arb_Arab.dev": "a\nb\n", "dev/arz_Arab.dev": "a\n  \n"}, r"arz_Arab.dev:2: empty line",
+     "empty text", 3),
+    ("flores", {"dev/arb_Arab.dev": "a\nb\n", "dev/arz_Arab.dev": b"\xff\nb\n"}, r"arz_Arab.dev:1: byte 1 is not",
+     "not UTF-8", 3),
+    ("mediawiki", {"en.json": '{"a": "yes", "b": " "}'}, r"en.json: b: empty message", "empty text", 1),
+    ("mediawiki", {"en.json": '{"a": "yes", "b": 3}'}, r"en.json: b: int instead of a text", "not a text", 1),
+    ("mediawiki", {"en.json": '{"a": "yes", "b": "n\\u0000o"}'}, r"en.json: b: a NUL", "NUL byte", 1),
+    ("mediawiki", {"en.json": '{"a": "yes", "b": "no\\ud83d"}'}, r"en.json: b: a NUL, half a char", "NUL byte", 1),
+    ("mediawiki", {"en.json": '{"a": "yes", "b\\t": "no"}'}, r"or a tab in the key", "NUL byte", 1),
+    ("tatoeba", LINKS | {"sentences.csv": "1\teng\tYes.\n2\tarz\tاه\n3\tarz\ta\tb\n"},
+     r"sentences.csv:3: expected an id", "ragged row", 2),
+    ("tatoeba", LINKS | {"sentences.csv": "1\teng\tYes.\n2\tarz\tاه\nx\tarz\ta\n"},
+     r"sentences.csv:3: expected an id", "ragged row", 2),
+    ("tatoeba", LINKS | {"sentences.csv": "1\teng\tYes.\n2\tarz\tاه\n3\tarz\t\n"},
+     r"sentences.csv:3: empty sentence", "empty text", 2),
+    ("tatoeba", SENTENCES | {"links.csv": "1\t2\n1\t2\t3\n"}, r"links.csv:2: expected two", "ragged row", 2),
+    ("tatoeba", SENTENCES | {"links.csv": "1\t2\n1\ttwo\n"}, r"links.csv:2: expected two", "ragged row", 2),
+]
+
+
+@pytest.mark.parametrize("name, files, says, reason, kept", BAD_FOLDER_ROWS)
+def test_bad_rows_of_a_folder_are_refused_by_line_or_key_or_counted(tmp_path, name, files, says, reason, kept):
+    for file, content in files.items():
+        put(tmp_path / file, content)
+    with pytest.raises(TinyDecoupleError, match=says):
+        collect(READERS[name], tmp_path)
+    rows, dropped = collect(READERS[name], tmp_path, lenient=True)
+    assert len(rows) == kept and dropped == {reason: 1}, f"got {len(rows)} rows, {dropped}; is the row counted twice?"
+
+
+FATAL = [  # format, file name -> content, what is said, lenient or not
+    ("tsv", {}, r"cannot read this corpus \(.*\); pass a long TSV"),
+    ("tsv", {"corpus": ""}, r"corpus:1: columns found: ; expected key, variety, text"),
+    ("tsv", {"corpus": "key\tlang\ttext\n"}, r"corpus:1: columns found: key, lang, text; expected key, variety, text"),
+    ("tsv", {"corpus": "key\tvariety\ttext\ttext\n"}, r"corpus:1: columns found"),
+    ("tsv", {"corpus": "key\tsplit\ten\n"}, r"corpus:1: columns found: key, split, en; .* a column a variety, two at"),
+    ("tsv", {"corpus": "key\ten\t\tmsa\n"}, r"corpus:1: columns found"),
+    ("tsv", {"corpus": LONG.encode("utf-16")}, r"corpus:1: byte 1 is not UTF-8"),
+    ("tsv", {"corpus": LONG.encode("utf-16-le")}, r"corpus:1: a NUL byte .* UTF-16"),
+    ("madar", {}, r"corpus: nothing there; pass the folder"),
+    ("madar", {"corpus": "x"}, r"corpus: a file; pass the folder"),
+    ("madar", {"corpus/x.tsv": "x"}, r"corpus: no MADAR files here; expected MADAR.corpus.<City>.tsv"),
+    ("madar", {f"corpus/{name}": "id\tsent\n" for name in WHOLE},
+     r"Aleppo.tsv:1: columns found: id, sent; expected sentID.BTEC, split, lang, sent"),
+    ("madar", {"corpus/MADAR-Corpus-26-dev.tsv": "a\tCAI\nb\tMSA\nc\tCAI\n"},
+     r"26-dev.tsv: shared-task files carry no sentence ids.*get MADAR_Corpus"),
+    ("madar", {"corpus/MADAR-Corpus-26-dev.tsv": "a one\tCAI\na two\tCAI\nb two\tMSA\nb one\tMSA\n"},
+     r"26-dev.tsv: shared-task .* the order of the rows does not tell which belong together"),
+    ("flores", {"corpus/x": "x"}, r"corpus: no FLORES files here; expected dev/arz_Arab.dev"),
+    ("flores", {"corpus/dev/arb_Arab.dev": "a\nb\n", "corpus/dev/arz_Arab.dev": "a\n"},
+     r"arz_Arab.dev: 1 lines, but .*arb_Arab.dev has 2; line n must be the same sentence"),
+    ("mediawiki", {"corpus/x": "x"}, r"corpus: no message files here; expected i18n/<code>.json"),
+    ("mediawiki", {"corpus/en.json": '{\n"a": "yes",\n"b": "n'}, r"en.json:3:6: JSON does not parse .*cut off"),
+    ("mediawiki", {"corpus/en.json": b'{\n"a": "\xe9"}'}, r"en.json:2: byte 9 of the file is not UTF-8"),
+    ("mediawiki", {"corpus/en.json": "[1]"}, r"en.json:1: JSON without messages"),
+    ("tatoeba", {"corpus/links.csv": "1\t2\n"}, r"corpus: no sentences.csv here"),
+    ("tatoeba", {"corpus/sentences.csv": "1\teng\tYes.\n"}, r"corpus: no links.csv here"),
+    ("tatoeba", {"corpus/links.csv": "1\t2\n", "corpus/sentences.csv": "1\tdeu\tJa.\n2\tarz\tاه\n3\tarz\tلا\n"},
+     r"no sentence in 'eng'; codes there, the most frequent first: arz, deu"),
+]
+
+
+@pytest.mark.parametrize("lenient", [False, True])
+@pytest.mark.parametrize("name, files, says", FATAL)
+def test_what_no_row_can_be_blamed_for_is_an_error_even_when_lenient(tmp_path, name, files, says, lenient):
+    for file, content in files.items():
+        put(tmp_path / file, content)
+    with pytest.raises(TinyDecoupleError, match=says) as caught:
+        collect(READERS[name], tmp_path / "corpus", lenient)
+    assert "\n" not in str(caught.value), "an error is one line"
+
+
+def test_missing_cities_are_all_named_and_each_counted(tmp_path):
+    for file, content in WHOLE.items():
+        if not any(city in file for city in ("Cairo", "MSA", "Tunis")):
+            put(tmp_path / file, content)
+    with pytest.raises(TinyDecoupleError, match=r"for Cairo, Tunis, MSA; add the files"):
+        collect(read_madar, tmp_path)
+    assert collect(read_madar, tmp_path, lenient=True)[1] == {"city without a file": 3}
+
+
+def test_a_line_that_breaks_inside_a_text_is_unicode_and_no_line_end(tmp_path):
+    path = put(tmp_path / "c.tsv", LONG + "k\ten\tone\u2028two\x85three\n")
+    assert [row.text for row in collect(read_tsv_rows, path)[0]] == ["one\u2028two\x85three"]

@@ -1,0 +1,141 @@
+"""From a path to a corpus: cleaned, joined, split without leaks, dialects chosen; and what is counted on the way."""
+
+import itertools
+
+import pytest
+
+from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.text.madar import CITIES
+from tinydecouple.text.readers import CorpusOptions, choose, fingerprint, load_corpus, read_corpus, region_of
+from tinydecouple.text.splits import fold
+
+LETTERS = ["".join(pair) for pair in itertools.product("abcdefgh", "klmnopqr")]  # 64 words that fold to no other
+
+
+def madar(folder, leave_out=(), split=lambda i: "corpus-6-test-corpus-26-" + ("train", "dev", "test", "train")[i % 4]):
+    folder.mkdir()
+    for city, code in CITIES.items():
+        if city not in leave_out:
+            rows = [f"{i}\t{split(i)}\t{code.upper()}\t{code} {word}" for i, word in enumerate(LETTERS)]
+            (folder / f"MADAR.corpus.{city}.tsv").write_text(
+                "\n".join(["sentID.BTEC\tsplit\tlang\tsent", *rows, ""]), encoding="utf-8")
+    return folder
+
+
+def flores(folder, names=("eng_Latn", "arb_Arab", "arz_Arab", "ary_Arab")):
+    for split in ("dev", "devtest"):
+        (folder / split).mkdir(parents=True)
+        for name in names:
+            (folder / split / f"{name}.{split}").write_text(
+                "".join(f"{name[:3]} {split} {word}\n" for word in LETTERS), encoding="utf-8")
+    return folder
+
+
+def long_tsv(path, rows, header="key\tvariety\ttext"):
+    path.write_text("\n".join([header, *("\t".join(row) for row in rows)]) + "\n", encoding="utf-8")
+    return path
+
+
+ROWS = [(f"k{i:02d}", v, f"{v} {word}") for i, word in enumerate(LETTERS) for v in ("en", "ar", "arz", "ary", "apc")]
+
+
+def test_a_folder_of_madar_needs_no_further_word(tmp_path):
+    corpus = load_corpus(CorpusOptions(str(madar(tmp_path / "MADAR_Corpus"))))
+    assert corpus.standard == "msa" and corpus.pivot is None and len(corpus.dialects) == 25
+    assert corpus.split["0"] == "train" and corpus.split["1"] == "dev" and corpus.split["2"] == "test"
+    assert corpus.notes == {"official split: dev keys with a text of train": 0,
+                            "official split: test keys with a text of train": 0}
+
+
+def test_leaks_of_an_official_split_are_kept_and_counted(tmp_path):
+    folder = madar(tmp_path / "m")
+    path = folder / "MADAR.corpus.Cairo.tsv"
+    path.write_text(path.read_text(encoding="utf-8").replace(f"cai {LETTERS[1]}\n", f"cai, {LETTERS[0]}!\n"),
+                    encoding="utf-8")
+    corpus = load_corpus(CorpusOptions(str(folder)))
+    assert corpus.split["1"] == "dev" and corpus.notes["official split: dev keys with a text of train"] == 1
+
+
+def test_flores_has_no_train_so_its_dev_is_split_and_devtest_stays_test(tmp_path):
+    corpus = load_corpus(CorpusOptions(str(flores(tmp_path / "f"))))
+    assert (corpus.standard, corpus.pivot, corpus.dialects) == ("arb", "eng", ("ary", "arz"))
+    assert {corpus.split[key] for key in corpus.texts if key.startswith("devtest")} == {"test"}
+    assert sorted({corpus.split[key] for key in corpus.texts if key.startswith("dev-")}) == ["dev", "train"]
+
+
+def test_cleaning_is_counted_and_no_folded_text_crosses_the_split(tmp_path):
+    rows = [*ROWS, ("x1", "ar", "ar\u200f  ak"), ("x1", "arz", "new\u00a0text"),
+            ("x2", "ar", "AR, ak!"), ("x2", "arz", "y")]
+    corpus = read_corpus(CorpusOptions(str(long_tsv(tmp_path / "c.tsv", rows)), standard="ar", pivot="en"))
+    assert corpus.texts["x1"] == {"ar": "ar ak", "arz": "new text"}
+    assert corpus.notes["cleaned: control and direction marks out"] == 1 and corpus.notes["cleaned: spaces joined"] == 2
+    assert corpus.split["x1"] == corpus.split["x2"] == corpus.split["k00"], "near-duplicates stand on two sides"
+    sides = {}
+    for key, row in corpus.texts.items():
+        for text in row.values():
+            assert sides.setdefault(fold(text), corpus.split[key]) == corpus.split[key], f"{text!r} is on two sides"
+
+
+def test_dialects_by_name_and_by_region(tmp_path):
+    path = str(long_tsv(tmp_path / "c.tsv", ROWS))
+    chosen = load_corpus(CorpusOptions(path, standard="ar", pivot="en", varieties="arz,apc"))
+    assert chosen.dialects == ("arz", "apc") and "ary" not in chosen.texts["k00"]
+    nile = load_corpus(CorpusOptions(path, standard="ar", pivot="en", regions="Nile,maghreb"))
+    assert nile.dialects == ("arz", "ary"), "arz is of the Nile, ary of the Maghreb"
+    cities = load_corpus(CorpusOptions(keys=100, regions="yemen,iraq"))
+    assert cities.dialects == ("mos", "bag", "bas", "san")
+
+
+def test_imbalance_and_missing_cells_are_kept(tmp_path):
+    rows = [row for row in ROWS if row[1] != "apc" or row[0] < "k40"]
+    path = str(long_tsv(tmp_path / "c.tsv", rows))
+    corpus = load_corpus(CorpusOptions(path, standard="ar", pivot="en", per_variety=45))
+    count = {v: len(corpus.keys("train", v)) for v in corpus.dialects}
+    assert count["arz"] == count["ary"] == 45 and 25 <= count["apc"] <= 40, count
+
+
+@pytest.mark.parametrize("options, says", [
+    ({"varieties": "arz,xyz"}, "--varieties xyz: not in the corpus; dialects"),
+    ({"regions": "gulf"}, "--regions gulf: no dialect of that region; there are nile, maghreb, levant"),
+    ({"varieties": "arz", "regions": "levant"}, "--regions levant: no dialect of that region|leave no dialect"),
+])
+def test_a_choice_that_the_corpus_cannot_satisfy(tmp_path, options, says):
+    with pytest.raises(TinyDecoupleError, match=says):
+        load_corpus(CorpusOptions(str(long_tsv(tmp_path / "c.tsv", ROWS)), standard="ar", pivot="en", **options))
+
+
+@pytest.mark.parametrize("row, reason, says", [
+    (("k00", "arz", "again"), "second row of a key", r"c.tsv:322: key 'k00' has a second row for variety 'arz'"),
+    (("k99", "arz", "\u200f"), "empty text", r"c.tsv:322: nothing is left of the text"),
+    (("k99", "arz"), "ragged row", r"c.tsv:322: 2 cells, but the header has 3"),
+])
+def test_a_bad_row_stops_or_if_lenient_is_counted(tmp_path, row, reason, says):
+    path = str(long_tsv(tmp_path / "c.tsv", [*ROWS, row]))
+    with pytest.raises(TinyDecoupleError, match=says):
+        read_corpus(CorpusOptions(path, standard="ar", pivot="en"))
+    corpus = read_corpus(CorpusOptions(path, standard="ar", pivot="en", lenient=True))
+    assert corpus.notes[f"left out: {reason}"] == 1 and "k99" not in corpus.texts
+    assert corpus.texts["k00"]["arz"] == "arz ak", "the first row of a key is the one that stays"
+
+
+def test_a_missing_city_stops_or_is_counted(tmp_path):
+    folder = str(madar(tmp_path / "m", leave_out=("Doha", "Fes")))
+    with pytest.raises(TinyDecoupleError, match=r"no MADAR.corpus.<City>.tsv for Doha, Fes"):
+        load_corpus(CorpusOptions(folder))
+    corpus = load_corpus(CorpusOptions(folder, lenient=True))
+    assert len(corpus.dialects) == 23 and corpus.notes["left out: city without a file"] == 2
+
+
+def test_a_changed_file_in_a_folder_changes_the_fingerprint(tmp_path):
+    options = CorpusOptions(str(madar(tmp_path / "m")))
+    before = fingerprint(options)
+    (tmp_path / "m" / "MADAR.corpus.Cairo.tsv").write_text("x", encoding="utf-8")
+    assert fingerprint(options) != before
+
+
+def test_regions_and_choosing_nothing():
+    options = CorpusOptions("family", keys=60)
+    corpus = load_corpus(options)
+    assert choose(corpus, options) is corpus and region_of(options, "a1") == "region a"
+    assert [region_of(CorpusOptions(), v) for v in ("fes", "san", "ary", "acm", "xx")] == \
+        ["maghreb", "yemen", "maghreb", "iraq", "xx"]

@@ -1,0 +1,71 @@
+"""What a corpus holds, in numbers: counts, lengths, how much is the standard's, how far apart the varieties are."""
+
+from collections.abc import Callable
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from sacrebleu.metrics import CHRF
+from tqdm import tqdm
+
+from tinydecouple.text.corpus import SPLITS, ParallelCorpus
+
+MOST = 100  # keys of a pair of varieties that their distance is measured on
+
+
+def distances(corpus: ParallelCorpus, most: int = MOST) -> np.ndarray:
+    """chrF (0 to 100, 100 on the diagonal) between any two varieties, on the first `most` keys that both have.
+
+    (v, v), in the order of corpus.varieties; the row's text is scored against the column's. NaN where no key is shared.
+    """
+    names, score = corpus.varieties, CHRF()
+    matrix = np.full((len(names), len(names)), np.nan)
+    np.fill_diagonal(matrix, 100)
+    pairs = list(combinations(range(len(names)), 2))
+    for i, j in tqdm(pairs, desc="distances", disable=None, leave=False):
+        rows = [row for row in corpus.texts.values() if names[i] in row and names[j] in row][:most]
+        if rows:
+            matrix[i, j] = matrix[j, i] = score.corpus_score([row[names[i]] for row in rows],
+                                                             [[row[names[j]] for row in rows]]).score
+    return matrix
+
+
+def describe(corpus: ParallelCorpus, matrix: np.ndarray) -> list[dict[str, Any]]:
+    """A row of numbers a variety: texts a split, mean length, keys and identical texts shared with the standard."""
+    names, found = corpus.varieties, []
+    for i, variety in enumerate(names):
+        rows = [row for row in corpus.texts.values() if variety in row]
+        shared = [row for row in rows if corpus.standard in row]
+        others = [j for j, name in enumerate(names) if name not in (variety, corpus.standard, corpus.pivot)
+                  and not np.isnan(matrix[i, j])]
+        nearest = max(others, key=lambda j: matrix[i, j], default=None)
+        found.append({
+            "variety": variety, **{split: len(corpus.keys(split, variety)) for split in SPLITS},
+            "characters": float(np.mean([len(row[variety]) for row in rows])) if rows else 0.0,
+            "with_standard": len(shared),
+            "same_percent": 100 * sum(row[variety] == row[corpus.standard] for row in shared) / max(1, len(shared)),
+            "chrf_standard": float(matrix[i, names.index(corpus.standard)]),
+            "nearest": names[nearest] if nearest is not None else "",
+            "chrf_nearest": float(matrix[i, nearest]) if nearest is not None else float("nan")})
+    return found
+
+
+def summary(corpus: ParallelCorpus, matrix: np.ndarray, region: Callable[[str], str], examples: int = 10) -> str:
+    """The corpus as text for people: the numbers of each variety, what reading left out, some keys side by side."""
+    s = corpus.standard
+    wide = max(9, *(len(v) for v in corpus.varieties))
+    lines = [f"{'variety':{wide}} {'region':9} {'train':>6} {'dev':>5} {'test':>5} {'letters':>7} {f'with {s}':>10} "
+             f"{f'same as {s}':>13} {f'chrF {s}':>9}  nearest"]
+    for row in describe(corpus, matrix):
+        own = row["variety"] in (s, corpus.pivot)
+        place = "" if own else region(row["variety"])
+        lines.append(f"{row['variety']:{wide}} {place:9} {row['train']:6} {row['dev']:5} {row['test']:5} "
+                     f"{row['characters']:7.1f} {row['with_standard']:10} {row['same_percent']:11.1f} % "
+                     f"{row['chrf_standard']:9.1f}  {'' if own else row['nearest']} "
+                     f"{'' if own else format(row['chrf_nearest'], '.1f')}".rstrip())
+    lines.append(f"letters: characters a text, mean; chrF: between two varieties, on {MOST} keys that both have")
+    if corpus.notes:
+        lines += ["", "what reading did"] + [f"{n:8}  {what}" for what, n in sorted(corpus.notes.items())]
+    for key in list(dict.fromkeys(corpus.keys("dev") + corpus.keys("train")))[:examples]:
+        lines += ["", f"key {key}"] + [f"  {variety:{wide}} {text}" for variety, text in corpus.texts[key].items()]
+    return "\n".join(lines)

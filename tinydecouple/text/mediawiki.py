@@ -1,0 +1,117 @@
+"""MediaWiki's interface messages: i18n/<code>.json, the same key in every variety the same message.
+
+The rule for markup, in `plain_text`: what a reader of the page would see stays, what only steers the page goes.
+"""
+
+import html
+import json
+import os
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.text.formats import MESSAGE_FILE, SHAPES, Drop, Row, check_folder, message_files, open_bytes, refuser
+
+TAG = re.compile(r"<!--.*?-->|</?[a-zA-Z][^<>]*>|__[A-Z]+__", re.DOTALL)  # __NOTOC__ is a switch of the page
+INNERMOST = re.compile(r"""
+    \{\{\{[^{}]*\}\}\}                                  # {{{parameter}}}
+  | \{\{ (?P<template>[^{}\[\]]*) \}\}
+  | \[\[ (?P<link>[^{}\[\]]*) \]\]
+  | \[ (?: (?:https?:|mailto:|//|&) [^\s\[\]{}]* | \$\d+ )? [ ] (?P<label>[^{}\[\]]*) \]  # no url left: it was {{…}}
+  | \[ (?:https?:|mailto:|//) [^\s\[\]{}]* \]
+""", re.VERBOSE)
+FORMS = re.compile(r"\s*(?:PLURAL|GENDER)\s*:", re.IGNORECASE)
+REST = re.compile(r"\{\{|\}\}|\[\[|\]\]|\{\||\|\}")  # markup left open, or a table
+BROKEN = re.compile("[\0\t\n\r\ud800-\udfff]")   # in JSON, \u0000 and \ud83d spell a NUL and half a character
+
+
+def read_mediawiki(folders: Sequence[str | Path], drop: Drop, lenient: bool,
+                   varieties: tuple[str, ...] | None = None) -> Iterator[Row]:
+    """Read message files from one or several folders: core, extensions, skins, or a whole tarball.
+
+    Files lie directly in a folder or below a folder i18n. Keys are the path of the file's folder relative to the folder
+    that holds all those given, then the message's key. varieties: the codes wanted; None for all. Left out uncounted:
+    @metadata, qqq (documentation) and private codes (en-x-piglatin). Left out as "mostly markup": messages that
+    plain_text cannot clear, or that keep letters for fewer than half of the characters they had, spaces apart.
+    A message equal to its English is kept. Raises TinyDecoupleError, also when lenient, for JSON that does not parse,
+    with line and column, and for a file that is not UTF-8.
+    """
+    roots = [check_folder(folder) for folder in folders]
+    files: dict[Path, None] = {}
+    for root in roots:
+        found = message_files(root)
+        if not found:
+            raise TinyDecoupleError(f"{root}: no message files here; expected {SHAPES['mediawiki']}")
+        files |= dict.fromkeys(found)
+    base = os.path.commonpath([os.path.abspath(root) for root in roots])
+    bad = refuser(drop, lenient)
+    for path in files:
+        variety = MESSAGE_FILE.fullmatch(path.name)[1]
+        if variety == "qqq" or "x" in variety.split("-") or (varieties is not None and variety not in varieties):
+            continue
+        folder = Path(os.path.abspath(path.parent)).relative_to(base).as_posix()
+        for key, message in _messages(path).items():
+            where = f"{path}: {key}"
+            if key == "@metadata":
+                continue
+            if not isinstance(message, str):
+                bad(where, "not a text", f"{type(message).__name__} instead of a text; mend or delete the message")
+                continue
+            text = plain_text(message)
+            if not message.strip():
+                bad(where, "empty text", "empty message; delete it")
+            elif BROKEN.search(key + text):
+                bad(where, "NUL byte", "a NUL, half a character, or a tab in the key; delete the message")
+            elif REST.search(text) or 2 * _letters(text) < len("".join(message.split())):
+                drop("mostly markup")
+            else:
+                yield Row(where, key if folder == "." else f"{folder}/{key}", variety, text, None)
+
+
+def _messages(path: Path) -> dict:
+    with open_bytes(path) as file:
+        data = file.read()
+    try:
+        messages = json.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise TinyDecoupleError(f"{path}:{line}: byte {error.start + 1} of the file is not UTF-8; "
+                                "save it as UTF-8, or get it again if it is cut off") from None
+    except json.JSONDecodeError as error:
+        raise TinyDecoupleError(f"{path}:{error.lineno}:{error.colno}: JSON does not parse ({error.msg}); if the "
+                                "file is cut off, get it again") from None
+    if not isinstance(messages, dict):
+        raise TinyDecoupleError(f"{path}:1: JSON without messages; expected {{\"key\": \"text\", …}}")
+    return messages
+
+
+def plain_text(message: str) -> str:
+    """The message without its markup, spaces and line ends collapsed to one space.
+
+    {{PLURAL:$1|one|other}} and {{GENDER:$1|his|her}} become their last form; any other {{…}} goes; [[target|label]]
+    and [url label] become the label, [[target]] the target; HTML tags go and entities become characters; the quotes of
+    '''bold''' and switches such as __NOTOC__ go; parameters $1 stay, and so do the marks of lists and headings.
+    From the inside out, so that a link may hold a plural or a plural a link.
+    """
+    text, before = TAG.sub("", message), None
+    while text != before:
+        before, text = text, INNERMOST.sub(_visible, text)
+    return " ".join(html.unescape(re.sub("'{2,}", "", text)).split())
+
+
+def _visible(markup: re.Match[str]) -> str:
+    """What is seen of one piece of markup that holds no other."""
+    if markup["template"] is not None:
+        head, *forms = markup["template"].split("|")
+        forms = [form for form in forms if not re.match(r"\s*\d+=", form)]  # 0=none is for one number only
+        return forms[-1] if FORMS.match(head) and forms else ""
+    if markup["link"] is not None:
+        return markup["link"].split("|")[-1].removeprefix(":")
+    return markup["label"] or ""
+
+
+def _letters(text: str) -> int:
+    """Letters with their combining marks: in Hindi, every third character of a word is a mark."""
+    return sum(unicodedata.category(c)[0] in "LM" for c in text)
