@@ -1,5 +1,6 @@
 """The command line: every command, and every mistake in one line with exit code 2."""
 
+import importlib.util
 import io
 import json
 import shutil
@@ -54,8 +55,8 @@ def test_undecodable_corpus(tsv, tmp_path, capsys):
 
 @pytest.mark.parametrize("options, says", [
     (["none.tsv", "--standard", "std"], "none.tsv: nothing there; pass phrasebook"),
-    (["TSV"], "pass --standard, one of: en, std, dia"),
-    (["TSV", "--standard", "msa"], "--standard 'msa' is not in the file; varieties there: en, std, dia"),
+    (["TSV"], "pass --standard, one of: dia, en, std"),
+    (["TSV", "--standard", "msa"], "--standard 'msa' is not in the file; varieties there: dia, en, std"),
     (["TSV", "--standard", "std", "--pivot", "fr"], "--pivot 'fr' is not in the file"),
     (["--standard", "std"], "go with a path; the phrasebook knows its own"),
     (["family", "--tables", "x"], "--tables goes with the phrasebook, not with family"),
@@ -148,6 +149,32 @@ def test_corpus_shows_and_exports(tmp_path, capsys, made, standard, pivot, last)
     main(["corpus", str(tmp_path / "c.tsv"), "--standard", standard, "--pivot", pivot, "--per-variety", "10",
           "--export", str(tmp_path / "d.tsv")])
     assert (tmp_path / "c.tsv").read_bytes() == (tmp_path / "d.tsv").read_bytes(), "the export reads back otherwise"
+
+
+def test_a_heat_map_of_distances(tsv, tmp_path, capsys):
+    asked = ["corpus", tsv, "--standard", "std", "--pivot", "en", "--figure", str(tmp_path / "new" / "map.png")]
+    if importlib.util.find_spec("matplotlib"):
+        main(asked)
+        assert (tmp_path / "new" / "map.png").read_bytes().startswith(b"\x89PNG")
+    else:
+        with pytest.raises(SystemExit):
+            main(asked)
+        assert "pip install matplotlib" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("make, says", [
+    (lambda path: path.mkdir(), "no known format here (the folder is empty); expected tsv"),
+    (lambda path: path.write_bytes(b"PK\x03\x04zip"), "an archive; unpack it first"),
+    (lambda path: path.write_bytes(CORPUS.encode("utf-16")), ":1: byte 1 is not UTF-8"),
+    (lambda path: path.write_bytes(CORPUS.encode("utf-8")[:200] + b"\0\n"), "a NUL byte in the text"),
+])
+@pytest.mark.parametrize("command", ["corpus", "demo"])
+def test_what_is_no_corpus(tmp_path, capsys, make, says, command):
+    make(tmp_path / "given")
+    place = [tmp_path / "given"] if command == "corpus" else [
+        "--corpus", tmp_path / "given", "--run", tmp_path / "run"]
+    assert says in fails(capsys, command, *place, "--standard", "std")
+    assert not (tmp_path / "run").exists()
 
 
 def test_one_meaning_in_all_varieties_by_region(capsys):

@@ -82,7 +82,9 @@ def score_run(run: Path, corpus: ParallelCorpus, split: str, beam: int,
 
 def corpus_command(args: argparse.Namespace) -> None:
     chosen = options(CorpusOptions, args)
-    if args.show:
+    if args.show is not None and (args.export or args.figure):
+        raise TinyDecoupleError("--show prints one meaning; leave out --export and --figure")
+    if args.show is not None:
         print(show(chosen, args.show))
         return
     corpus = load_corpus(chosen)
@@ -91,7 +93,7 @@ def corpus_command(args: argparse.Namespace) -> None:
         say(f"wrote {args.export}")
         return
     matrix = distances(corpus)
-    print(summary(corpus, matrix, lambda variety: region_of(chosen, variety)))
+    print(summary(corpus, matrix, lambda variety: region_of(chosen, corpus.standard, variety)))
     if args.figure and not figures.draw_distances(args.figure, matrix, list(corpus.varieties)):
         raise TinyDecoupleError("--figure: a picture needs matplotlib; pip install matplotlib")
 
@@ -106,8 +108,7 @@ def show(chosen: CorpusOptions, key: str) -> str:
     tables = phrasebook(chosen.table_folder)
     found = {meaning.key: meaning for meaning in meanings(tables)}
     if key not in found:
-        near = get_close_matches(key, found, 3, 0) if key.split("/")[0] not in tables.templates else [
-            k for k in found if k.startswith(key.split("/")[0] + "/")][:3]
+        near = get_close_matches(key, [k for k in found if k.startswith(key.split("/")[0] + "/")] or found, 3, 0)
         raise TinyDecoupleError(f"--show {key}: no such meaning; keys are like {', '.join(near)}")
     lines = [f"{found[key].key}: {tables.templates[found[key].template].domain}"]
     lines += [f"  {v:4} {name:24} {render(tables, found[key], v)}"
@@ -154,7 +155,7 @@ def probe_command(args: argparse.Namespace) -> None:
         write_json(folder / "scores.json", {"names": states.names, "layers": numbers})
         told = CorpusOptions(**read_config(args.run)["corpus"]) if args.run else None
         drawn = figures.draw_probing(folder, layers, states.names, states.y,
-                                     lambda name: region_of(told, name) if told else name)
+                                     lambda name: region_of(told, states.names[0], name) if told else name)
         print(f"written to {folder}{'' if drawn else '; pictures need pip install matplotlib'}")
 
 

@@ -193,3 +193,11 @@ def test_missing_cities_are_all_named_and_each_counted(tmp_path):
 def test_a_line_that_breaks_inside_a_text_is_unicode_and_no_line_end(tmp_path):
     path = put(tmp_path / "c.tsv", LONG + "k\ten\tone\u2028two\x85three\n")
     assert [row.text for row in collect(read_tsv_rows, path)[0]] == ["one\u2028two\x85three"]
+
+
+def test_a_message_that_stands_twice_stops_or_is_counted(tmp_path):
+    put(tmp_path / "en.json", '{"about": "About", "help": "Help", "about": "Again"}')
+    with pytest.raises(TinyDecoupleError, match="en.json: about: the key has a message above"):
+        collect(read_mediawiki, [tmp_path])
+    rows, dropped = collect(read_mediawiki, [tmp_path], lenient=True)
+    assert dropped == {"second row of a key": 1} and [row.text for row in rows] == ["About", "Help"]

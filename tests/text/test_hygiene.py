@@ -42,6 +42,7 @@ def test_each_change_is_made_and_named(dirty, expected, changes):
     (f"می\u200f{ZWNJ}\u200fخ", f"می{ZWNJ}خ", "direction marks beside it do not count"),
     (f"Auf{ZWNJ}lage", "Auflage", "it shapes no Latin letter"),
     (f"{ZWNJ}می{ZWNJ} خ{ZWJ}.", "می خ.", "nothing to join at a space, an end or a full stop"),
+    (f"می{ZWNJ}، خ", "می، خ", "an Arabic comma is no letter"),
     (f"می{ZWNJ}\u3000خ", "می خ", "a wide space is a space too"),
 ])
 def test_a_joiner_stays_only_where_it_shapes(text, expected, why):

@@ -12,7 +12,8 @@ from sacrebleu.metrics import CHRF
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.text.inflect import FORMS, GRAMMAR
 from tinydecouple.text.phrasebook import TABLES, generate, meanings, phrasebook, render
-from tinydecouple.text.tables import PARTS, read_tables
+from tinydecouple.text.tables import PARTS
+from tinydecouple.text.templates import read_tables
 
 BOOK = phrasebook()
 EVERY = meanings(BOOK)
@@ -188,6 +189,16 @@ def edit(path, old, new):
     ("lexicon.tsv", "door|doors\tباب|m|أبواب", "door|doors\tباب|m|-", r"|templates.*{r count n}: 'door' has no plural"),
     ("lexicon.tsv", "\nhouse\tnoun.home", "\nhouse\tnuon.home", r"\d+: column kind: 'nuon' is none of noun"),
     ("lexicon.tsv", "\nhouse\t", "\nhotel\t", r"\d+: column concept: 'hotel' has a row above"),
+    ("lexicon.tsv", "house|houses\tبيت|m|بيوت", "house|houses\t-|m|بيوت", r"\d+: column msa: .* has no singular"),
+    ("lexicon.tsv", "\thouse|houses\t", "\t-|-\t", r"\d+: column en: .* has neither singular nor plural"),
+    ("lexicon.tsv", "\nnum-10\t", "\nnum-ten\t", r"\d+: column concept: 'num-ten': a numeral is called num-"),
+    ("meanings.tsv", "place=noun.place\tyou", "place=noun.place,go\tyou", r"2: column slots: .* of several kinds"),
+    ("meanings.tsv", "place=noun.place\tyou", "place=bank place=shop\tyou", r"2: column slots: place is named twice"),
+    ("meanings.tsv", "you=2s", "you=2s,2s", r"2: column agreement: you is named twice, or a value of it is"),
+    ("templates.tsv", "{find notpast subj}", "{find notpast num-3}", r"\d+: column text: .* a numeral goes with"),
+    ("templates.tsv", "{pronoun subj}", "{pronoun not subj}", r"\d+: column text: .* no row 'neg-pronoun'"),
+    ("templates.tsv", "{item with adj}", "{item with bank}", r"\d+: column text: .* with what\? name a slot"),
+    ("varieties.tsv", "\nfes\t", "\nrab\t", r"3: column code: 'rab' is taken"),
     ("lexicon.tsv", "\nowner\t", "\nowners\t", r" column concept: no row 'owner' of kind person"),
     ("varieties.tsv", "region", "land", r"1: column 'region' is missing"),
     ("varieties.tsv", "\nale\t", "\nalp\t", r"|lexicon.tsv:1: column 'ale' is unknown"),

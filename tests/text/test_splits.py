@@ -79,8 +79,8 @@ def test_no_folded_text_is_on_two_sides(seed):
 
 def test_a_chain_of_near_duplicates_moves_as_one():
     texts = apart(60)
-    chain = [*share(texts, "Page 1", [3, 40]), *share(texts, "PAGE 2!", [17], "std"),   # 3, 40, 17 by folding
-             *share(texts, "other", [17, 58], "dia")]                                   # 58 through 17
+    chain = [*share(texts, "Page 1", [3]), *share(texts, "PAGE 2!", [40]), *share(texts, "other", [17, 30])]
+    share(texts, "what brings the two pairs together", [30, 40], "std")
     sides = []
     for seed in range(60):
         split, notes = split_of(texts, seed=seed)
@@ -105,7 +105,7 @@ def test_a_text_that_recurs_everywhere_joins_nothing_and_stays_in_train():
                      "largest component": 2}, "a hub should not join its keys"
 
 
-@pytest.mark.parametrize("n, hubs, largest", [(HUB, 0, HUB), (HUB + 1, 1, 1)])
+@pytest.mark.parametrize("n, hubs, largest", [(3, 0, 3), (4, 1, 1)])
 def test_a_hub_is_a_text_of_more_than_three_keys(n, hubs, largest):
     texts = apart(50)
     share(texts, "OK", range(n))
@@ -122,7 +122,7 @@ def test_dev_and_test_get_their_share_and_a_large_component_goes_to_train(seed):
     for k in range(100, 160, 2):
         share(texts, f"pair {chr(97 + k % 26)}{k // 26 * 'x'}", [k, k + 1])
     split, notes = split_of(texts, seed=seed)
-    assert notes["largest component"] == 26
+    assert notes["largest component"] == 26 and notes["keys held in train by a hub text"] == 0
     assert {split[key] for key in large} == {"train"}, "26 keys do not fit where 20 are wanted"
     got = [list(split.values()).count(side) for side in SPLITS]
     assert got == [160, 20, 20], f"got {got} keys in train, dev, test, expected 160, 20, 20"
@@ -167,6 +167,7 @@ def test_a_split_with_an_empty_side_is_refused(n, with_hub, held_out, says):
 def test_leaks_of_a_given_split_are_counted_by_key():
     texts = apart(12)
     split = dict(zip(texts, ["train"] * 4 + ["dev"] * 4 + ["test"] * 4))
+    split = dict(reversed(split.items()))  # a split may name its keys in another order than the texts
     assert leaks(texts, split) == {"dev": 0, "test": 0}
     share(texts, "Page 1", [0, 4])
     share(texts, "PAGE 2.", [0, 5, 8], "std")  # with dev's 4 through folding

@@ -16,7 +16,7 @@ MOST = 100  # keys of a pair of varieties that their distance is measured on
 def distances(corpus: ParallelCorpus, most: int = MOST) -> np.ndarray:
     """chrF (0 to 100, 100 on the diagonal) between any two varieties, on the first `most` keys that both have.
 
-    (v, v), in the order of corpus.varieties; the row's text is scored against the column's. NaN where no key is shared.
+    (v, v), in the order of corpus.varieties; the later variety is the reference. NaN where no key is shared.
     """
     names, score = corpus.varieties, CHRF()
     matrix = np.full((len(names), len(names)), np.nan)
@@ -59,13 +59,13 @@ def summary(corpus: ParallelCorpus, matrix: np.ndarray, region: Callable[[str], 
     for row in describe(corpus, matrix):
         own = row["variety"] in (s, corpus.pivot)
         place = "" if own else region(row["variety"])
+        nearest = f"{row['nearest']} {row['chrf_nearest']:.1f}" if row["nearest"] and not own else ""
         lines.append(f"{row['variety']:{wide}} {place:9} {row['train']:6} {row['dev']:5} {row['test']:5} "
                      f"{row['characters']:7.1f} {row['with_standard']:10} {row['same_percent']:11.1f} % "
-                     f"{row['chrf_standard']:9.1f}  {'' if own else row['nearest']} "
-                     f"{'' if own else format(row['chrf_nearest'], '.1f')}".rstrip())
-    lines.append(f"letters: characters a text, mean; chrF: between two varieties, on {MOST} keys that both have")
+                     f"{row['chrf_standard']:9.1f}  {nearest}".rstrip())
+    lines.append(f"letters: characters a text, mean; chrF: between varieties, on at most {MOST} keys that both have")
     if corpus.notes:
         lines += ["", "what reading did"] + [f"{n:8}  {what}" for what, n in sorted(corpus.notes.items())]
-    for key in list(dict.fromkeys(corpus.keys("dev") + corpus.keys("train")))[:examples]:
+    for key in sorted(corpus.keys("dev") + corpus.keys("train"), key=lambda key: -len(corpus.texts[key]))[:examples]:
         lines += ["", f"key {key}"] + [f"  {variety:{wide}} {text}" for variety, text in corpus.texts[key].items()]
     return "\n".join(lines)

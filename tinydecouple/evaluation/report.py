@@ -83,7 +83,11 @@ def table(result: dict[str, Any], split: str) -> str:
     if two:
         note += (f"difference: {systems[2]} minus {systems[1]}; its interval is a paired bootstrap over keys and "
                  "covers the choice of sentences only, one training seed. ")
-    note += "Exact match and leakage: means over standard to dialect."
+    note += "Exact match and leakage: means over standard to dialect. "
+    for system in systems[1:]:
+        behind = [e["name"].split(" -> ")[1] for e in result["rows"] if e["scores"][system] <= e["scores"][systems[0]]]
+        note += (f"{system} beats copying into {len(result['rows']) - len(behind)} of {len(result['rows'])} dialects"
+                 f"{', not into ' + ', '.join(behind) if behind else ''}. ")
     return "\n".join([draw(header), rule, *map(draw, lines), "", *wrap(note, 110), result["signature"]]) + "\n"
 
 

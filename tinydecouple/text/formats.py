@@ -175,7 +175,8 @@ def read_flores(folder: str | Path, drop: Drop, lenient: bool) -> Iterator[Row]:
     """Read FLORES-200 or FLORES+: a file a variety and split, one sentence a line, line n the same sentence everywhere.
 
     File names: arz_Arab, with .dev, .devtest or .txt behind or dev. or devtest. before; the split stands in the name,
-    or is the folder's. The variety is the code before _, or the whole name where a code has two scripts.
+    or is the folder's. The variety is the code before _, or the whole name where a code has several scripts.
+    Of a code with several scripts the one in Arabic letters keeps the bare code.
     FLORES has no train: rows of dev have no split (None: the caller splits them), rows of devtest are test; if devtest
     is all there is, its rows have none either. Keys are dev-0001 by line. Unequal line counts are an error.
     """
@@ -195,7 +196,7 @@ def read_flores(folder: str | Path, drop: Drop, lenient: bool) -> Iterator[Row]:
         official = "test" if split == "devtest" and "dev" in files else None
         for name, path in paths.items():
             code = name.split("_")[0]
-            variety = code if scripts[code] == 1 else name
+            variety = code if scripts[code] == 1 or name == f"{code}_Arab" else name
             for where, number, line in read_lines(path, bad):
                 if line.strip():
                     yield Row(where, f"{split}-{number:04d}", variety, line.strip(), official)

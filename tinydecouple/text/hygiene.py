@@ -14,10 +14,10 @@ NFC, UNSEEN, SPACES, TATWEEL, DIACRITICS = ("Unicode NFC", "control and directio
                                             "tatweel out", "diacritics out")
 # Control characters but for white space; soft hyphen; direction marks; zero-width space and its kin; byte-order mark.
 CONTROL = r"\0-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff"
-SHAPED = r"[\u0620-\u200b\u200e-\U0010ffff]"  # characters beside which a joiner counts
+SHAPED = r"[\u0620-\U0010ffff]"  # characters beside which a joiner counts
 STEPS = (
     (UNSEEN, re.compile(f"[{CONTROL}]+"), ""),
-    (SPACES, re.compile(r"\s+"), " "),
+    (SPACES, re.compile(r"\s{2,}|[^\S ]"), " "),
     (UNSEEN, re.compile(rf"(?<={SHAPED})([\u200c\u200d])[\u200c\u200d]*(?={SHAPED})|[\u200c\u200d]"), r"\1"),
 )
 ARABIC = (
@@ -32,15 +32,14 @@ def clean(text: str, strip_marks: bool = False) -> tuple[str, tuple[str, ...]]:
     """Clean a text; a text that is clean comes back as it is, so cleaning twice changes nothing more.
 
     strip_marks: also take out Arabic tatweel and combining marks (vowels, shadda, hamza above a bare letter, Quranic).
-    Returns the text, which may be empty now, and the names of what was changed, in order of the names above.
+    Returns the text, which may be empty now, and the names of what was changed, in the order of the names above.
     Raises nothing.
     """
     suspect = SUSPECT_ARABIC if strip_marks else SUSPECT
-    if is_normalized("NFC", text) and not suspect.search(text):
-        return text, ()
-    changed = set()
+    changed: set[str] = set()
     before = None
-    while text != before:  # a mark taken out can bring two spaces, or a letter and its accent, together
+    # More than one round: a mark taken out can bring two spaces, a letter and its accent, a joiner and an end together.
+    while text != before and (suspect.search(text) or not is_normalized("NFC", text)):
         before = text
         text = _note(NFC, text, normalize("NFC", text), changed)
         for name, pattern, put in STEPS + ARABIC * strip_marks:

@@ -12,7 +12,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.text.formats import MESSAGE_FILE, SHAPES, Drop, Row, check_folder, message_files, open_bytes, refuser
+from tinydecouple.text.formats import (
+    MESSAGE_FILE,
+    SHAPES,
+    Bad,
+    Drop,
+    Row,
+    check_folder,
+    message_files,
+    open_bytes,
+    refuser,
+)
 
 TAG = re.compile(r"<!--.*?-->|</?[a-zA-Z][^<>]*>|__[A-Z]+__", re.DOTALL)  # __NOTOC__ is a switch of the page
 INNERMOST = re.compile(r"""
@@ -52,7 +62,7 @@ def read_mediawiki(folders: Sequence[str | Path], drop: Drop, lenient: bool,
         if variety == "qqq" or "x" in variety.split("-") or (varieties is not None and variety not in varieties):
             continue
         folder = Path(os.path.abspath(path.parent)).relative_to(base).as_posix()
-        for key, message in _messages(path).items():
+        for key, message in _messages(path, bad).items():
             where = f"{path}: {key}"
             if key == "@metadata":
                 continue
@@ -70,11 +80,19 @@ def read_mediawiki(folders: Sequence[str | Path], drop: Drop, lenient: bool,
                 yield Row(where, key if folder == "." else f"{folder}/{key}", variety, text, None)
 
 
-def _messages(path: Path) -> dict:
+def _messages(path: Path, bad: Bad) -> dict:
+    def once(pairs: list[tuple[str, object]]) -> dict:
+        found: dict[str, object] = {}
+        for key, value in pairs:
+            if key in found:
+                bad(f"{path}: {key}", "second row of a key", "the key has a message above; keep one of them")
+            found.setdefault(key, value)
+        return found
+
     with open_bytes(path) as file:
         data = file.read()
     try:
-        messages = json.loads(data.decode("utf-8-sig"))
+        messages = json.loads(data.decode("utf-8-sig"), object_pairs_hook=once)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise TinyDecoupleError(f"{path}:{line}: byte {error.start + 1} of the file is not UTF-8; "

@@ -77,7 +77,11 @@ def load_corpus(options: CorpusOptions) -> ParallelCorpus:
         corpus = family_corpus(options.keys, options.overlap, options.held_out, options.corpus_seed)
     else:
         corpus = read_corpus(options)
-    return subsample(choose(corpus, options), options.per_variety, options.corpus_seed)
+    chosen = choose(corpus, options)
+    kept = subsample(chosen, options.per_variety, options.corpus_seed)
+    gone = sum(map(len, chosen.texts.values())) - sum(map(len, kept.texts.values()))
+    notes = {"subsampled: texts of dialects left out of train (--per-variety)": gone} if gone else {}
+    return replace(kept, notes={**kept.notes, **notes})
 
 
 def read_corpus(options: CorpusOptions) -> ParallelCorpus:
@@ -85,7 +89,7 @@ def read_corpus(options: CorpusOptions) -> ParallelCorpus:
     path, notes = options.corpus, Counter()
     kind = recognise(path) if options.format == "auto" else options.format
     usual = USUAL.get(kind, (None, None))
-    wanted = options.varieties.split(",") if options.varieties else None
+    wanted = listed_names(options.varieties)
     if wanted:  # what is not wanted need not be read
         wanted = tuple({*wanted, options.standard or usual[0] or wanted[0], options.pivot or usual[1] or wanted[0]})
 
@@ -98,8 +102,10 @@ def read_corpus(options: CorpusOptions) -> ParallelCorpus:
             "mediawiki": lambda: read_mediawiki([path], drop, options.lenient, wanted),
             "tatoeba": lambda: read_tatoeba(path, options.pivot or "eng", wanted, drop, options.lenient)}[kind]()
     texts, given = join(rows, options, wanted, notes, drop)
-    found = tuple(dict.fromkeys(variety for row in texts.values() for variety in row))
+    found = tuple(sorted({variety for row in texts.values() for variety in row}))
     standard = options.standard or usual[0]
+    if missing := [v for v in listed_names(options.varieties) if v not in found]:
+        raise TinyDecoupleError(f"{path}: --varieties {missing[0]!r} is not there; see them all without --varieties")
     pivot = options.pivot or (usual[1] if usual[1] in found else None)
     listed = ", ".join(found) or "none"
     if standard is None:
@@ -161,17 +167,15 @@ def complete_split(texts: dict[str, dict[str, str]], given: dict[str, str], opti
 def choose(corpus: ParallelCorpus, options: CorpusOptions) -> ParallelCorpus:
     """Keep the dialects that --varieties and --regions name."""
     dialects = corpus.dialects
-    if options.varieties:
-        named = options.varieties.split(",")
+    if named := listed_names(options.varieties):
         if unknown := [v for v in named if v not in corpus.varieties]:
             raise TinyDecoupleError(f"--varieties {unknown[0]}: not in the corpus; dialects: {', '.join(dialects)}")
         dialects = tuple(v for v in dialects if v in named)
-    if options.regions:
-        named = [name.strip().lower() for name in options.regions.split(",")]
-        there = dict.fromkeys(region_of(options, v) for v in corpus.dialects)
+    if named := listed_names((options.regions or "").lower()):
+        there = dict.fromkeys(region_of(options, corpus.standard, v) for v in corpus.dialects)
         if unknown := [name for name in named if name not in there]:
             raise TinyDecoupleError(f"--regions {unknown[0]}: no dialect of that region; there are {', '.join(there)}")
-        dialects = tuple(v for v in dialects if region_of(options, v) in named)
+        dialects = tuple(v for v in dialects if region_of(options, corpus.standard, v) in named)
     if not dialects:
         raise TinyDecoupleError("--varieties and --regions leave no dialect; name others")
     if dialects == corpus.dialects:
@@ -179,6 +183,11 @@ def choose(corpus: ParallelCorpus, options: CorpusOptions) -> ParallelCorpus:
     kept = {corpus.standard, corpus.pivot, *dialects}
     texts = {key: {v: text for v, text in row.items() if v in kept} for key, row in corpus.texts.items()}
     return replace(corpus, texts={key: row for key, row in texts.items() if row}, dialects=dialects)
+
+
+def listed_names(text: str | None) -> list[str]:
+    """The names in a list such as "arz, ary"; none of None."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
 def fingerprint(options: CorpusOptions) -> str | None:
@@ -194,9 +203,14 @@ def fingerprint(options: CorpusOptions) -> str | None:
     return digest.hexdigest()
 
 
-def region_of(options: CorpusOptions, variety: str) -> str:
-    """The region of a dialect, in lower case; a variety of which none is known is a region of its own."""
+def region_of(options: CorpusOptions, standard: str, variety: str) -> str:
+    """The region of a dialect, in lower case; a variety of which none is known is a region of its own.
+
+    Where the standard is msa, varieties are MADAR's cities; elsewhere they are ISO 639-3 codes.
+    """
     if options.corpus == "family":
         return region(variety)
+    if standard != "msa":  # of other corpora, ben is Bengali and san is Sanskrit
+        return REGIONS.get(variety, variety)
     cities = phrasebook(options.table_folder).cities
-    return cities[variety]["region"] if variety in cities else REGIONS.get(variety, variety)
+    return cities[variety]["region"] if variety in cities else variety

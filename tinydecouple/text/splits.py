@@ -100,8 +100,7 @@ def _components(n: int, groups: list[list[int]]) -> list[list[int]]:
 
     for first, *others in groups:
         for other in others:
-            a, b = root(first), root(other)
-            parent[max(a, b)] = min(a, b)
+            parent[root(other)] = root(first)
     found: dict[int, list[int]] = {}
     for k in range(n):
         found.setdefault(root(k), []).append(k)

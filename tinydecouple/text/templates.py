@@ -1,0 +1,149 @@
+"""The phrasebook's templates: what can be said, how each variety says it, every slot and agreement checked."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from tinydecouple.text.tables import (
+    FILES,
+    HIDDEN,
+    PERSONS,
+    Entry,
+    Slot,
+    Tables,
+    Template,
+    read_cities,
+    read_lexicon,
+    read_table,
+    slip,
+)
+
+AGREES = ("adj", "verb", "gender", "person")  # kinds whose slot must name whom they agree with
+
+
+def read_tables(folder: Path, forms: dict[str, set[str]], grammar: dict[str, str]) -> Tables:
+    """Read and check the four tables.
+
+    forms: kind -> the forms that its words have, so that a template can ask for no other.
+    grammar: concept -> kind of the rows that the rules of inflection look up.
+    Raises TinyDecoupleError with file, line, column and remedy.
+    """
+    varieties, lexicon, meanings, templates = (folder / name for name in FILES)
+    cities = read_cities(varieties)
+    words = read_lexicon(lexicon, cities)
+    for concept, kind in grammar.items():
+        if concept not in words or words[concept].kind != kind:
+            raise slip(str(lexicon), "concept", f"no row {concept!r} of kind {kind}; the rules of inflection need it")
+    return Tables(cities, words, read_templates(meanings, templates, cities, words, forms))
+
+
+def read_templates(meanings: Path, templates: Path, cities: dict[str, dict[str, str]], lexicon: dict[str, Entry],
+                   forms: dict[str, set[str]]) -> dict[str, Template]:
+    """Read meanings.tsv and templates.tsv; every slot is known, and every word that agrees says with whom."""
+    found: dict[str, Template] = {}
+    said_in: dict[str, str] = {}
+    for where, row in read_table(meanings, ("template", "domain", "slots", "agreement")):
+        if row["template"] in found:
+            raise slip(where, "template", f"{row['template']!r} has a row above; keep one of them")
+        slots, agreement = {}, {}
+        for column, named in (("slots", slots), ("agreement", agreement)):
+            for name, wanted in pairs(row[column], where, column):
+                if name in slots or name in agreement or len(set(wanted)) < len(wanted):
+                    raise slip(where, column, f"{name} is named twice, or a value of it is; once is enough")
+                named[name] = fillers(wanted, lexicon, where) if column == "slots" else tuple(wanted)
+        for name, wanted in agreement.items():
+            if unknown := [w for w in wanted if w not in PERSONS and w not in HIDDEN]:
+                raise slip(where, "agreement", f"{name}={unknown[0]}: persons are {', '.join((*HIDDEN, *PERSONS))}")
+        found[row["template"]] = Template(row["domain"], slots, agreement, {})
+        said_in[row["template"]] = where
+    regions = {city["region"] for city in cities.values()}
+    for where, row in read_table(templates, ("template", "variety", "text")):
+        name, variety = row["template"], row["variety"]
+        if name not in found:
+            raise slip(where, "template", f"{name!r} has no row in meanings.tsv; add it there")
+        if variety not in ("en", "msa", "dialect", *regions, *cities):
+            raise slip(where, "variety", f"unknown city or region {variety!r}; use en, msa, dialect, or a code or "
+                                         "region of varieties.tsv")
+        if variety in found[name].texts:
+            raise slip(where, "variety", f"{variety!r} has a row above for {name!r}; keep one of them")
+        found[name].texts[variety] = parse(row["text"], where, found[name], lexicon, forms, variety == "en")
+    for name, template in found.items():
+        for variety in ("en", "msa", "dialect"):
+            if variety not in template.texts:
+                raise slip(said_in[name], "template", f"{name!r} has no row for {variety} in templates.tsv; write one")
+        for city, about in cities.items():
+            template.texts[city] = next(template.texts[v] for v in (city, about["region"], "dialect")
+                                        if v in template.texts)
+    return found
+
+
+def pairs(cell: str, where: str, column: str) -> Iterator[tuple[str, list[str]]]:
+    """`item=noun.drink,honey who=1s,1p` -> (item, [noun.drink, honey]), (who, [1s, 1p]); - is none."""
+    for word in cell.split() if cell != "-" else ():
+        name, _, values = word.partition("=")
+        if not (name and values):
+            raise slip(where, column, f"{word!r}; write name=value,value or - for none")
+        yield name, values.split(",")
+
+
+def fillers(wanted: list[str], lexicon: dict[str, Entry], where: str) -> tuple[str, ...]:
+    """The concepts that a slot takes: of groups (noun.drink), single ones (honey), without others (!honey)."""
+    found: dict[str, None] = {}
+    for word in wanted:
+        named = [concept for concept, entry in lexicon.items() if word.lstrip("!") in (concept, entry.group)]
+        if not named:
+            raise slip(where, "slots", f"{word!r} is no concept and no group of lexicon.tsv")
+        for concept in named:
+            found.pop(concept, None)
+            if word[0] != "!":
+                found[concept] = None
+    if len({lexicon[concept].kind for concept in found}) != 1:
+        raise slip(where, "slots", f"{','.join(wanted)!r} holds no concept, or concepts of several kinds; "
+                                   "a slot takes words of one kind")
+    return tuple(found)
+
+
+def parse(text: str, where: str, template: Template, lexicon: dict[str, Entry], forms: dict[str, set[str]],
+          english: bool) -> tuple[str | Slot, ...]:
+    """Cut a template's text into literal text and slots, and check each slot."""
+    parts: list[str | Slot] = []
+    slots, agreement = template.slots, template.agreement
+    for i, piece in enumerate(re.split(r"{([^{}]*)}", text)):
+        if i % 2 == 0:
+            if "{" in piece or "}" in piece:
+                raise slip(where, "text", f"a bracket without its partner in {text!r}")
+            parts += [piece] if piece else []
+            continue
+        name, *words = piece.split() or [""]
+        if english and name in agreement and len(words) < 2 and set(words) <= forms["en"]:
+            parts.append(Slot(name, "".join(words), name))
+            continue
+        concepts = slots.get(name) or ((name,) if name in lexicon else ())
+        if not concepts:
+            raise slip(where, "text", f"unknown slot {{{piece}}}; slots here are {', '.join(slots) or 'none'}; "
+                                      "other names must be concepts of lexicon.tsv")
+        kind = lexicon[concepts[0]].kind
+        known = forms["en" if english else kind]
+        form = words.pop(0) if words and words[0] in known else ""
+        ref = words.pop(0) if words else ""
+        if words or (ref and not any(ref in names for names in (agreement, slots, lexicon, PERSONS))):
+            raise slip(where, "text", f"{{{piece}}}: a {kind} takes {{name form whom}}; forms are "
+                                      f"{', '.join(sorted(known)) or 'none'}; whom is a slot, or of column agreement")
+        counted = [c for c in slots.get(ref, (ref,)) if c in lexicon and lexicon[c].kind == "num"]
+        if ref and not english and bool(counted) != (form in ("count", "counted")):
+            raise slip(where, "text", f"{{{piece}}}: a numeral goes with the forms count and counted alone")
+        if form == "not" and kind == "person" and f"neg-{name}" not in lexicon:
+            raise slip(where, "text", f"{{{piece}}}: the lexicon has no row 'neg-{name}'; add one")
+        if form == "with" and ref not in slots:
+            raise slip(where, "text", f"{{{piece}}}: with what? name a slot of adjectives, such as {{{name} with adj}}")
+        if not ref and not english and (kind in AGREES or form in ("of", "count", "counted")):
+            whom = ", ".join((*agreement, *slots)) or "none here"
+            raise slip(where, "text", f"{{{piece}}} lacks agreement information; name the slot or person it agrees "
+                                      f"with ({whom}), such as {{{piece} 3sm}}")
+        if form in ("pl", "thepl", "count", "counted") and not english:
+            for concept in concepts:
+                if not all(f[-1] for variety, f in lexicon[concept].forms.items() if variety != "en"):
+                    raise slip(where, "text", f"{{{piece}}}: {concept!r} has no plural in some variety of lexicon.tsv; "
+                                              "write one there or take it out of the slot")
+        parts.append(Slot(name, form, ref))
+    return tuple(parts)
