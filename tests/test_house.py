@@ -11,7 +11,7 @@ PACKAGE = ROOT / "tinydecouple"
 FLOW = ("text", "model", "method", "training", "evaluation")  # a folder may import itself and what stands before it
 FILES = sorted(PACKAGE.rglob("*.py"))
 BUDGETS = {"tinydecouple/method": 900, "tinydecouple/model tinydecouple/method tinydecouple/training": 1800,
-           "tinydecouple": 4500}
+           "tinydecouple": 5000}  # 4,500 until five formats of real corpora, 550 lines, came in
 WORDS = {  # a word that is not ours -> ours
     r"high(er)?-resource|dominant language": "standard",
     r"low(er)?-resource": "dialect",

@@ -144,6 +144,7 @@ FATAL = [  # format, file name -> content, what is said, lenient or not
     ("tsv", {"corpus": ""}, r"corpus:1: columns found: ; expected key, variety, text"),
     ("tsv", {"corpus": "key\tlang\ttext\n"}, r"corpus:1: columns found: key, lang, text; expected key, variety, text"),
     ("tsv", {"corpus": "key\tvariety\ttext\ttext\n"}, r"corpus:1: columns found"),
+    ("tsv", {"corpus": "key,variety,text\n"}, r"corpus:1: columns found.*separated by tabs, not commas"),
     ("tsv", {"corpus": "key\tsplit\ten\n"}, r"corpus:1: columns found: key, split, en; .* a column a variety, two at"),
     ("tsv", {"corpus": "key\ten\t\tmsa\n"}, r"corpus:1: columns found"),
     ("tsv", {"corpus": LONG.encode("utf-16")}, r"corpus:1: byte 1 is not UTF-8"),

@@ -198,6 +198,7 @@ def edit(path, old, new):
     ("templates.tsv", "{find notpast subj}", "{find notpast num-3}", r"\d+: column text: .* a numeral goes with"),
     ("templates.tsv", "{pronoun subj}", "{pronoun not subj}", r"\d+: column text: .* no row 'neg-pronoun'"),
     ("templates.tsv", "{item with adj}", "{item with bank}", r"\d+: column text: .* with what\? name a slot"),
+    ("templates.tsv", "nearest\tmsa\t", "nearest\tmsa\thello ", r"\d+: column text: Latin letters outside of a slot"),
     ("varieties.tsv", "\nfes\t", "\nrab\t", r"3: column code: 'rab' is taken"),
     ("lexicon.tsv", "\nowner\t", "\nowners\t", r" column concept: no row 'owner' of kind person"),
     ("varieties.tsv", "region", "land", r"1: column 'region' is missing"),

@@ -157,8 +157,9 @@ def read_tsv_rows(path: str | Path, drop: Drop, lenient: bool) -> Iterator[Row]:
     needed = ("key", "variety", "text") if long else ("key",) if "key" in columns else ()
     unfit = not set(needed) <= set(columns) if long else len(wide) < 2 or "" in wide
     if unfit or len(set(columns)) < len(columns):
+        cut = "; cells are separated by tabs, not commas" if len(columns) == 1 and "," in columns[0] else ""
         raise TinyDecoupleError(f"{path}:1: columns found: {', '.join(columns)}; expected key, variety, text and, if "
-                                "you like, split, each once; or a column a variety, two at least, with key and split")
+                                f"you like, split, each once; or a column a variety, two at least{cut}")
     for where, number, row in rows:
         texts = {name: row[name] for name in wide if row[name]} if wide else {row["variety"]: row["text"]}
         empty = [name for name in needed if not row[name]] or ([] if texts else ["text"])

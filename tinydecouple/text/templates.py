@@ -112,6 +112,8 @@ def parse(text: str, where: str, template: Template, lexicon: dict[str, Entry], 
         if i % 2 == 0:
             if "{" in piece or "}" in piece:
                 raise slip(where, "text", f"a bracket without its partner in {text!r}")
+            if not english and re.search("[A-Za-z]", piece):
+                raise slip(where, "text", f"Latin letters outside of a slot in {text!r}; write Arabic, or {{brackets}}")
             parts += [piece] if piece else []
             continue
         name, *words = piece.split() or [""]
