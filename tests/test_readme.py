@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tinydecouple.text.phrasebook import meanings, phrasebook, render
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
@@ -42,6 +44,16 @@ def test_what_the_readme_names_is_there():
             assert path.exists(), f"the README sends its reader to {path.relative_to(ROOT)}, which is not there"
     for path in re.findall(r"!\[.*?\]\((.*?)\)", README):
         assert (ROOT / path).exists(), f"the README shows {path}, which is not there"
+
+
+def test_the_phrase_in_eight_cities_is_what_the_phrasebook_says():
+    book = phrasebook()
+    meaning = next(m for m in meanings(book) if m.key == "not-go-because/market/tired/1p")
+    codes = {"Modern Standard Arabic": "msa", **{about["city"]: code for code, about in book.cities.items()}}
+    shown = re.findall(r"^\| ([\w ]+?) \| ([^|]*[\u0621-\u064a][^|]*) \|$", README, re.MULTILINE)
+    assert len(shown) == 9 and f"| {render(book, meaning, 'en')} |" in README and meaning.key in README
+    for name, sentence in shown:
+        assert sentence == render(book, meaning, codes[name]), f"{name}: the README's sentence is not the phrasebook's"
 
 
 def test_every_further_command_runs(tmp_path):

@@ -13,7 +13,7 @@ from tinydecouple.text.tatoeba import read_tatoeba
 
 LONG = "key\tvariety\ttext\n"
 MADAR_HEADER = "sentID.BTEC\tsplit\tlang\tsent\n"
-ROW = "1\tcorpus-6-dev\tXXX\tyes\n"
+ROW = "1\tcorpus-6-dev\tGOT\tyes\n"
 WHOLE = {f"MADAR.corpus.{city}.tsv": MADAR_HEADER + ROW for city in CITIES}
 SENTENCES, LINKS = {"sentences.csv": "1\teng\tYes.\n2\tarz\tاه\n"}, {"links.csv": "1\t2\n"}
 READERS = {
@@ -105,7 +105,7 @@ BAD_FOLDER_ROWS = [  # format, file name -> content, what strict says, what leni
      r"Fes.tsv:3: empty sentID.BTEC", "empty key", 26),
     ("madar", WHOLE | {"MADAR.corpus.Fes.tsv": MADAR_HEADER + ROW + "2\tcorpus-9-dev\tFES\tyes\n"},
      r"Fes.tsv:3: split 'corpus-9-dev'; expected one of corpus-6-train", "unknown split", 26),
-    ("madar", WHOLE | {"MADAR.corpus.Gotham.tsv": MADAR_HEADER + ROW}, r"Gotham.tsv:2: neither .* 'XXX'",
+    ("madar", WHOLE | {"MADAR.corpus.Gotham.tsv": MADAR_HEADER + ROW}, r"Gotham.tsv:2: neither .* 'GOT'",
      "unknown city", 26),
     ("madar", {name: text for name, text in WHOLE.items() if "Fes" not in name}, r"corpus.<City>.tsv for Fes;",
      "city without a file", 25),

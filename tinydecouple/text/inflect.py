@@ -136,7 +136,7 @@ def verb(lexicon: dict[str, Entry], variety: str, parts: tuple[str, ...], form: 
             return past[:-1] + grammar("past-weak") if grammar("past-weak") else past
         if past[-1] == "ي":
             return past[:-1] + grammar("past-weak-i") if grammar("past-weak-i") else past
-        if person[0] == "3" and not person.endswith("p") or person == "3p":
+        if person[0] == "3":
             return seat(past, grammar("past-suffix"))
         if len(past) == 2:
             return past + grammar("past-weak")

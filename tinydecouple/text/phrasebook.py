@@ -47,7 +47,7 @@ def meanings(tables: Tables) -> list[Meaning]:
     """Every meaning, in the order of the tables; two slots of a meaning never hold the same concept."""
     found = []
     for name, template in tables.templates.items():
-        choices = {**template.slots, **{who: persons for who, persons in template.agreement.items()}}
+        choices = {**template.slots, **template.agreement}
         for values in product(*choices.values()):
             if len(set(values)) == len(values):
                 found.append(Meaning(name, dict(zip(choices, values))))
