@@ -61,6 +61,7 @@ def test_undecodable_corpus(tsv, tmp_path, capsys):
     (["--standard", "std"], "go with a path; the phrasebook knows its own"),
     (["family", "--tables", "x"], "--tables goes with the phrasebook, not with family"),
     (["phrasebook", "--keys", "1000000"], "meanings; ask for fewer"),
+    (["--show", "is-far/hotel", "--export", "x.tsv"], "leave out --export and --figure"),
     (["--show", "order/tea"], "no such meaning; keys are like order/"),
     (["family", "--show", "m1"], "no such key; some are m00000"),
     (["--overlap", "1.5"], "argument --overlap: 1.5 is not within 0 to 1"),
@@ -76,6 +77,8 @@ def test_a_place_one_may_not_write_to(tmp_path, capsys):
     (tmp_path / "file").write_text("mine", encoding="utf-8")
     small = ("--keys", "60", "--per-variety", "10")
     assert "file" in fails(capsys, "corpus", *small, "--export", tmp_path / "file" / "x.tsv")
+    (tmp_path / "folder").mkdir()
+    assert "is a folder; name a file" in fails(capsys, "corpus", *small, "--export", tmp_path / "folder")
 
 
 def test_no_command(capsys):

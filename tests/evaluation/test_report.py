@@ -86,3 +86,10 @@ def test_without_matplotlib_there_are_no_pictures_and_no_failure(systems, corpus
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     assert figures.draw(tmp_path, report.compare(systems, corpus, seed=0), {}) == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_report_says_which_dialects_beat_copying():
+    rows = [{"name": f"std -> {d}", "scores": {"copy": 30.0, "plain": score}}
+            for d, score in (("a1", 40.0), ("a2", 20.0))]
+    text = report.table({"rows": rows, "means": [], "shares": [], "keys": 3, "signature": "s"}, "dev")
+    assert "plain beats copying into 1 of 2 dialects, not into a2." in " ".join(text.split())

@@ -236,3 +236,20 @@ def test_the_datasheet_tells_what_the_tables_hold():
             unsure.setdefault(name, []).append(concept)
     assert {name: set(" ".join(concepts.split()).split(", ")) for name, concepts in listed.items()} == \
         {name: set(concepts) for name, concepts in unsure.items()}, "the datasheet's doubtful forms are not the tables'"
+
+
+@pytest.mark.parametrize("key, variety, says", [
+    ("every-day/read/every-day/3p", "msa", "يقرؤون"),             # a final hamza changes its seat
+    ("take-remedy/syrup/before/lunch/2s", "bag", "الگحة هذا"),    # a construct keeps together
+    ("did/sleep/yesterday/1p", "cai", "نمنا"),                    # a hollow verb shortens
+    ("that-i-bought/ring/new/1p", "rab", "شريناه"),               # he is ـه after a vowel
+    ("will-go-to/laundry/tomorrow/1s", "bag", " للوندري"),        # three lams are written as two
+])
+def test_a_rule_of_spelling(key, variety, says):
+    said = render(BOOK, BY_KEY[key], variety)
+    assert says in said, f"{key} in {variety}: {said!r} lacks {says!r}"
+
+
+def test_the_gender_that_english_hides_is_settled_evenly():
+    asked = [render(BOOK, m, "cai") for m in EVERY if m.template == "take-me"]
+    assert 0.3 < np.mean([text.endswith("سمحتي.") for text in asked]) < 0.7, "one gender is spoken to nearly always"
