@@ -25,6 +25,7 @@ def test_a_batch_by_hand():
     assert batch.labels.tolist() == [[IGNORE] * 3 + [20, 2, IGNORE], [IGNORE] * 2 + [40, 41, 42, 2]]
     assert batch.variety.tolist() == [[-1, 0, 0, -1, 5, -1], [-1, -1, -1, 0, 0, 0]], "tags, padding and pivot have none"
     assert batch.in_target.astype(int).tolist() == [[0, 0, 0, 0, 1, 0], [0, 0, 0, 1, 1, 1]]
+    assert batch.to_standard.tolist() == [False, True]
 
 
 def test_an_example_reads_back(corpus, tokenizer):

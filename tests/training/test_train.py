@@ -10,10 +10,10 @@ import torch
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.model.transformer import Transformer
 from tinydecouple.training import train as loop
-from tinydecouple.training.batches import finetuning_examples
+from tinydecouple.training.batches import collate, finetuning_examples
 from tinydecouple.training.checkpoint import load_checkpoint
 from tinydecouple.training.decoupler import DecoupleOptions, Decoupler, strength_at
-from tinydecouple.training.train import TrainOptions, rate_at, train
+from tinydecouple.training.train import TrainOptions, mean_loss, rate_at, train
 
 SHORT = TrainOptions(epochs=2, budget=300)
 SETTING = DecoupleOptions(strength=0.5, layer=1, refreshes=4, probe_states=256, probe_steps=10)
@@ -122,6 +122,24 @@ def test_a_complete_run_is_not_trained_again(setup, tmp_path):
 def test_a_diverged_run_says_so(setup, tmp_path):
     with pytest.raises(TinyDecoupleError, match="the loss is .* lower --rate"):
         setup(tmp_path, options=TrainOptions(epochs=20, budget=300, rate=1e12, clip=1e12))
+
+
+def test_the_standards_loss_weighted_down(corpus, tokenizer, model):
+    """Weight w: dialects keep their share of the loss, the standard's tokens count w times; checked text by text."""
+    examples = finetuning_examples(corpus, tokenizer, "train", 1)[:6]
+    assert [e.target == 0 for e in examples] == [False, True] * 3
+    nats, tokens = zip(*((mean_loss(model, [e], tokenizer.pad), len(e.tokens) - 1 - e.boundary) for e in examples))
+    for weight in (0.0, 0.3, 1.0, 2.0):
+        got = loop.batch_loss(model, collate(examples, tokenizer.pad), weight)[1].item()
+        expected = sum(n * t * (weight if e.target == 0 else 1) for n, t, e in zip(nats, tokens, examples))
+        expected /= sum(tokens)
+        assert got == pytest.approx(expected, rel=1e-5), f"weight {weight}: got {got}, expected {expected} nats"
+
+
+def test_a_weight_of_the_standard_reaches_training(setup, tmp_path):
+    plain = setup(tmp_path / "1")
+    assert equal(plain, setup(tmp_path / "2", options=replace(SHORT, standard_weight=1.0)))
+    assert not equal(plain, setup(tmp_path / "3", options=replace(SHORT, standard_weight=0.3)))
 
 
 def test_learning_rate_rises_then_falls_to_nothing():

@@ -34,12 +34,14 @@ class Batch:
     inputs: ids, int64.  labels: id of the next token where the target is predicted, else IGNORE, int64.
     variety: index of the variety whose text the input token belongs to; NO_VARIETY for tags, padding and
     the pivot, int64.  in_target: whether the input token is a piece of the target, bool.
+    to_standard: (b,) bool, whether the standard is what a row's target is written in.
     """
 
     inputs: np.ndarray
     labels: np.ndarray
     variety: np.ndarray
     in_target: np.ndarray
+    to_standard: np.ndarray
 
 
 def prompt(tokenizer: Tokenizer, source: str, target: str, texts: list[str]) -> list[list[int]]:
@@ -106,7 +108,7 @@ def collate(examples: list[Example], pad: int) -> Batch:
         variety[row, 1:e.boundary] = e.source
         variety[row, e.boundary + 1:last] = e.target
         in_target[row, e.boundary + 1:last] = True
-    return Batch(inputs, labels, variety, in_target)
+    return Batch(inputs, labels, variety, in_target, np.array([e.target == 0 for e in examples]))
 
 
 def bucket(examples: list[Example], budget: int, rng: np.random.Generator) -> list[list[Example]]:

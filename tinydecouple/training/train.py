@@ -31,6 +31,8 @@ class TrainOptions:
                          least=0)
     budget: int = option(1024, "positions a batch, padding counted", least=1)
     weight_decay: float = option(0.01, "weight decay of AdamW, on matrices only", least=0)
+    standard_weight: float = option(1.0, "weight of the loss on text in the standard; below 1, the control that merely "
+                                    "gives the standard less say", least=0)
     clip: float = option(1.0, "longest gradient; a longer one is shortened to this", least=0)
     seed: int = option(1, "seed of initial weights, batch order and probe noise", least=0)
 
@@ -43,13 +45,20 @@ def rate_at(options: TrainOptions, step: int, total: int) -> float:
     return options.rate * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, total - warm_up)))
 
 
-def batch_loss(model: Transformer, batch: Batch) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """Hidden states of every layer, and the mean cross-entropy of the target's tokens in nats."""
+def batch_loss(model: Transformer, batch: Batch,
+               standard_weight: float = 1.0) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Hidden states of every layer, and the mean cross-entropy of the target's tokens in nats.
+
+    A token of the standard counts standard_weight times. The mean is over all target tokens, weighted or not, so
+    that a token of a dialect has the same say at every weight.
+    """
     device = model.embedding.weight.device
     labels = torch.from_numpy(batch.labels).to(device)
     states = model(torch.from_numpy(batch.inputs).to(device))
     counted = labels != IGNORE
-    return states, F.cross_entropy(model.logits(states[-1][counted]), labels[counted])  # (b, t, d) -> (n, d)
+    nats = F.cross_entropy(model.logits(states[-1][counted]), labels[counted], reduction="none")  # (b, t, d) -> (n,)
+    weight = torch.where(torch.from_numpy(batch.to_standard).to(device), standard_weight, 1.0)  # (b,)
+    return states, (nats * weight[:, None].expand_as(labels)[counted]).mean()
 
 
 @torch.no_grad()
@@ -115,7 +124,7 @@ def train(model: Transformer, tokenizer: Tokenizer, examples: list[Example], dev
                                          "seconds": round(time.perf_counter() - started, 2)})
                     save(complete=False)
                 batch = collate(chosen, tokenizer.pad)
-                states, loss = batch_loss(model, batch)
+                states, loss = batch_loss(model, batch, options.standard_weight)
                 record = {"step": step, "loss": loss.item()}
                 if decoupler:
                     penalty = decoupler.penalty(states, batch)
