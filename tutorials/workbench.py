@@ -1,0 +1,145 @@
+"""What the tutorials share: where runs lie, the small experiment, a number printed beside what to expect, a figure.
+
+No part of the method is here; it lies in tinydecouple/. Runs go to runs/tutorials/ beside README.md, from whatever
+folder a tutorial is started in: one that is complete is used again, one that was cut off goes on.
+TINYDECOUPLE_SMOKE=1 goes through everything in seconds, in runs/tutorials-smoke/, and learns nothing.
+"""
+
+import dataclasses
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+if importlib.util.find_spec("tinydecouple") is None:  # not installed: use the package beside this folder
+    sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402
+
+from tinydecouple.errors import TinyDecoupleError  # noqa: E402
+from tinydecouple.evaluation.score import Direction, group, leakage, mean_chrf, translate  # noqa: E402
+from tinydecouple.model.transformer import ModelOptions, Transformer  # noqa: E402
+from tinydecouple.text.corpus import ParallelCorpus  # noqa: E402
+from tinydecouple.text.readers import CorpusOptions, load_corpus  # noqa: E402
+from tinydecouple.text.tokenizer import Tokenizer  # noqa: E402
+from tinydecouple.training import runs  # noqa: E402
+from tinydecouple.training.checkpoint import load_model  # noqa: E402
+from tinydecouple.training.decoupler import DecoupleOptions  # noqa: E402
+from tinydecouple.training.train import TrainOptions  # noqa: E402
+
+SMOKE = os.environ.get("TINYDECOUPLE_SMOKE") == "1"
+RUNS = ROOT / "runs" / ("tutorials-smoke" if SMOKE else "tutorials")
+CPU = torch.device("cpu")
+
+# The small experiment: four cities instead of 25, so that a fine-tuning takes seconds. Chosen on dev, for plain.
+CORPUS = CorpusOptions(varieties="rab,cai,bei,bag")
+MODEL = ModelOptions(width=96, blocks=2)
+PRETRAIN = TrainOptions(epochs=4, rate=6e-3, budget=512)
+FINETUNE = TrainOptions(epochs=3, rate=9e-3, budget=512)
+DECOUPLE = DecoupleOptions(refreshes=8)
+ARMS = {  # arm -> what differs from decoupled fine-tuning: options of training, options of decoupling
+    "plain": ({}, {"strength": 0.0}),
+    "decoupled": ({}, {}),
+    "deeper": ({}, {"layer": 2}),
+    "random": ({}, {"subspace": "random"}),
+    "weighted": ({"standard_weight": 0.3}, {"strength": 0.0}),
+}
+if SMOKE:
+    CORPUS = dataclasses.replace(CORPUS, keys=150, per_variety=30, trickle=5)
+    MODEL = ModelOptions(vocabulary=800, width=32, blocks=2)
+    PRETRAIN = FINETUNE = TrainOptions(epochs=1, rate=1e-2)
+    DECOUPLE = DecoupleOptions(refreshes=3, probe_states=256, probe_steps=20)
+
+
+def pretrained() -> Path:
+    """The pretrained run that all fine-tuning starts from; made in about 20 seconds if absent."""
+    _remake("pretrained", lambda run: runs.pretrain(run, CORPUS, MODEL, PRETRAIN, CPU))
+    return RUNS / "pretrained"
+
+
+def finetuned(arm: str, seed: int = 1) -> Path:
+    """The fine-tuned run of an arm (plain, decoupled, deeper, random, weighted); made in about 12 seconds if absent.
+
+    The seed is that of fine-tuning: the order of batches and the probe's noise. All start from one pretrained run.
+    """
+    train, decouple = ARMS[arm]
+    start, name = pretrained(), f"{arm}-{seed}"
+    _remake(name, lambda run: runs.finetune(run, start, dataclasses.replace(FINETUNE, seed=seed, **train),
+                                            dataclasses.replace(DECOUPLE, **decouple), CPU))
+    return RUNS / name
+
+
+def _remake(name: str, make: Any) -> None:
+    run = RUNS / name
+    if not (run / "checkpoint.pt").exists():
+        print(f"training {run.name} ...", flush=True)
+    try:
+        make(run)
+        load_model(run, CPU)
+    except TinyDecoupleError as error:
+        raise TinyDecoupleError(f"{error} -- in a tutorial: delete the folder {run} and start the tutorial again; "
+                                "it is made anew") from None
+
+
+def opened(run: Path) -> tuple[Transformer, Tokenizer, ParallelCorpus]:
+    """Model, tokeniser and corpus of a run."""
+    model, tokenizer, _ = load_model(run, CPU)
+    return model, tokenizer, load_corpus(CORPUS)
+
+
+def translated(run: Path, split: str = "dev") -> list[Direction]:
+    """The translations of a split in every direction, greedy."""
+    model, tokenizer, corpus = opened(run)
+    return translate(model, tokenizer, corpus, split, label=f"translating, {run.name}")
+
+
+def scores(system: list[Direction]) -> dict[str, float]:
+    """Mean chrF++ into the dialects and into the standard, and mean leakage into the dialects in percent."""
+    grouped = group(system, "msa", "en")
+    into = grouped["msa -> dialect"]
+    return {"to dialects": mean_chrf(into), "to standard": mean_chrf(grouped["dialect -> msa"]),
+            "leakage": sum(map(leakage, into)) / len(into)}
+
+
+def show(name: str, value: float, expected: float, within: float, unit: str = "") -> float:
+    """Print a number beside what to expect; returns it. tests/test_tutorials.py compares the two in a full run."""
+    told = "smoke, nothing to expect" if SMOKE else f"expected {expected:g} ± {within:g}"
+    marked = "" if SMOKE or abs(value - expected) <= within else "  <- differs; see README.md in this folder"
+    print(f"  {name}: {value:.4g}{f' {unit}' if unit else ''}   ({told}){marked}", flush=True)
+    return value
+
+
+def new_figure(width: float = 7, height: float = 3.5) -> Any:
+    """An empty matplotlib figure, or None without matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    return Figure(figsize=(width, height), layout="constrained", dpi=100, facecolor="white")
+
+
+def save(figure: Any, name: str) -> None:
+    """Save a figure under runs/tutorials/figures/, and show it if this is a notebook."""
+    path = RUNS / "figures" / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    print(f"figure: {path}")
+    if "ipykernel" in sys.modules:
+        from IPython.display import Image, display
+        display(Image(path))
+
+
+def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What the learner can mend is told in one line, as by the command line."""
+    if issubclass(kind, TinyDecoupleError):
+        print(f"tutorial: {error}", file=sys.stderr)
+    elif issubclass(kind, KeyboardInterrupt):
+        print("tutorial: interrupted; start it again, and training goes on from its last checkpoint", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _one_line
