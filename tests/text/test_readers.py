@@ -1,6 +1,7 @@
 """From a path to a corpus: cleaned, joined, split without leaks, dialects chosen; and what is counted on the way."""
 
 import itertools
+import json
 
 import pytest
 
@@ -140,3 +141,47 @@ def test_regions_and_choosing_nothing():
     assert [region_of(CorpusOptions(), "msa", v) for v in ("fes", "san", "xx")] == ["maghreb", "yemen", "xx"]
     known = [region_of(CorpusOptions("flores"), "arb", v) for v in ("ary", "acm", "ben")]
     assert known == ["maghreb", "iraq", "ben"], "ben is Bengali here, not Benghazi"
+
+
+def messages(folder, start):
+    """A MediaWiki folder with 64 messages in ar, arz and en."""
+    folder.mkdir(parents=True)
+    for code in ("en", "ar", "arz"):
+        (folder / f"{code}.json").write_text(
+            json.dumps({f"m{i}": f"{code} {start} {word}" for i, word in enumerate(LETTERS)}), encoding="utf-8")
+    return folder
+
+
+def test_several_folders_of_messages_are_one_corpus(tmp_path):
+    comma = CorpusOptions(str(messages(tmp_path / "a,b" / "i18n", "x")), standard="ar")
+    assert len(load_corpus(comma).texts) == 64, "a comma in the name of a path that exists makes no list"
+    core, skins = messages(tmp_path / "core" / "i18n", "core"), messages(tmp_path / "skins", "skin")
+    listed = CorpusOptions(f"{core},{skins}", standard="ar")
+    corpus = load_corpus(listed)
+    assert corpus.texts["core/i18n/m0"]["arz"] == f"arz core {LETTERS[0]}" and "skins/m0" in corpus.texts
+    before = fingerprint(listed)
+    (tmp_path / "skins" / "ar.json").write_text("{}", encoding="utf-8")
+    assert fingerprint(listed) != before, "a change in the second folder is not noticed"
+
+
+def test_several_paths_of_another_format_are_refused(tmp_path):
+    paths = [long_tsv(tmp_path / name, ROWS) for name in ("a.tsv", "b.tsv")]
+    with pytest.raises(TinyDecoupleError, match="several paths go with MediaWiki's messages, but .*a.tsv is tsv"):
+        load_corpus(CorpusOptions(",".join(map(str, paths)), standard="ar"))
+
+
+def test_nothing_usable_says_what_was_left_out(tmp_path):
+    path = str(long_tsv(tmp_path / "c.tsv", [("k1", "ar"), ("k2", "ar", " ")]))
+    with pytest.raises(TinyDecoupleError, match=r"nothing in it can be used .1 ragged row, 1 empty text."):
+        load_corpus(CorpusOptions(path, standard="ar", lenient=True))
+
+
+def test_tatoeba_needs_no_list_of_varieties(tmp_path):
+    codes = ("eng", "arb", "arz")
+    rows = [(3 * i + j, v, f"{v} {word}") for i, word in enumerate(LETTERS) for j, v in enumerate(codes)]
+    (tmp_path / "sentences.csv").write_text("".join(f"{i}\t{v}\t{t}\n" for i, v, t in rows), encoding="utf-8")
+    (tmp_path / "links.csv").write_text(
+        "".join(f"{3 * i}\t{3 * i + j}\n" for i in range(len(LETTERS)) for j in (1, 2)), encoding="utf-8")
+    corpus = load_corpus(CorpusOptions(str(tmp_path), standard="arb"))
+    assert (corpus.pivot, corpus.dialects, len(corpus.texts)) == ("eng", ("arz",), len(LETTERS))
+    assert corpus.texts["3"] == {"eng": "eng al", "arb": "arb al", "arz": "arz al"}

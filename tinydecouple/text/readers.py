@@ -32,7 +32,7 @@ REGIONS = {  # of varieties known by their ISO 639-3 code; those of MADAR's citi
 @dataclass(frozen=True)
 class CorpusOptions:
     corpus: str = option("phrasebook", "phrasebook (25 Arabic cities), family (pseudo-languages), or a path: a TSV "
-                         "file, or a folder of MADAR, FLORES, MediaWiki or Tatoeba")
+                         "file, or a folder of MADAR, FLORES, MediaWiki (or several: core,skins) or Tatoeba")
     format: str = option("auto", "what lies at the path", choices=("auto", *SHAPES))
     standard: str | None = option(None, "the dominant variety of text on disk; msa of MADAR, arb of FLORES if absent")
     pivot: str | None = option(None, "its variety outside the family, if it has one; en or eng of a known format")
@@ -53,8 +53,8 @@ class CorpusOptions:
 
     def __post_init__(self) -> None:
         for name in ("corpus", "tables"):  # so that a run finds its corpus again from another folder
-            if getattr(self, name) not in (*MADE, None):
-                object.__setattr__(self, name, str(Path(getattr(self, name)).resolve()))
+            if (told := getattr(self, name)) not in (*MADE, None):
+                object.__setattr__(self, name, ",".join(str(path.resolve()) for path in listed_paths(told)))
 
     @property
     def table_folder(self) -> Path:
@@ -86,12 +86,15 @@ def load_corpus(options: CorpusOptions) -> ParallelCorpus:
 
 def read_corpus(options: CorpusOptions) -> ParallelCorpus:
     """Read text on disk: rows of its format, cleaned, joined by key, split without leaks unless it has a split."""
-    path, notes = options.corpus, Counter()
-    kind = recognise(path) if options.format == "auto" else options.format
+    path, notes, folders = options.corpus, Counter(), listed_paths(options.corpus)
+    kind = recognise(folders[0]) if options.format == "auto" else options.format
+    if len(folders) > 1 and kind != "mediawiki":
+        raise TinyDecoupleError(f"{path}: several paths go with MediaWiki's messages, but {folders[0]} is {kind}; "
+                                "pass one path")
     usual = USUAL.get(kind, (None, None))
-    wanted = listed_names(options.varieties)
-    if wanted:  # what is not wanted need not be read
-        wanted = tuple({*wanted, options.standard or usual[0] or wanted[0], options.pivot or usual[1] or wanted[0]})
+    named, wanted = listed_names(options.varieties), None
+    if named:  # what is not wanted need not be read
+        wanted = tuple({*named, options.standard or usual[0] or named[0], options.pivot or usual[1] or named[0]})
 
     def drop(reason: str) -> None:
         notes[f"left out: {reason}"] += 1
@@ -99,12 +102,15 @@ def read_corpus(options: CorpusOptions) -> ParallelCorpus:
     rows = {"tsv": lambda: read_tsv_rows(path, drop, options.lenient),
             "madar": lambda: read_madar(path, drop, options.lenient),
             "flores": lambda: read_flores(path, drop, options.lenient),
-            "mediawiki": lambda: read_mediawiki([path], drop, options.lenient, wanted),
+            "mediawiki": lambda: read_mediawiki(folders, drop, options.lenient, wanted),
             "tatoeba": lambda: read_tatoeba(path, options.pivot or "eng", wanted, drop, options.lenient)}[kind]()
     texts, given = join(rows, options, wanted, notes, drop)
+    if not texts:
+        why = ", ".join(f"{n} {what.removeprefix('left out: ')}" for what, n in notes.items()) or "no rows"
+        raise TinyDecoupleError(f"{path}: nothing in it can be used ({why}); go without --lenient to see the first")
     found = tuple(sorted({variety for row in texts.values() for variety in row}))
     standard = options.standard or usual[0]
-    if missing := [v for v in listed_names(options.varieties) if v not in found]:
+    if missing := [v for v in named if v not in found]:
         raise TinyDecoupleError(f"{path}: --varieties {missing[0]!r} is not there; see them all without --varieties")
     pivot = options.pivot or (usual[1] if usual[1] in found else None)
     listed = ", ".join(found) or "none"
@@ -190,13 +196,18 @@ def listed_names(text: str | None) -> list[str]:
     return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
+def listed_paths(corpus: str) -> list[Path]:
+    """The path, or those in a list such as "core/i18n,skins"; a path that has a comma in its name is one path."""
+    return [Path(corpus)] if Path(corpus).exists() else [Path(part) for part in corpus.split(",") if part]
+
+
 def fingerprint(options: CorpusOptions) -> str | None:
     """SHA-256 of the files read, or of the phrasebook's tables, so that a run notices a change; None for the family."""
     if options.corpus == "family":
         return None
-    path = Path(options.corpus)
-    files = [options.table_folder / name for name in FILES] if options.corpus == "phrasebook" else (
-        [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()))
+    files = [options.table_folder / name for name in FILES] if options.corpus == "phrasebook" else [
+        file for path in listed_paths(options.corpus)
+        for file in ([path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()))]
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.read_bytes())
