@@ -9,6 +9,8 @@ import dataclasses
 import importlib.util
 import os
 import sys
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -54,12 +56,14 @@ if SMOKE:
     DECOUPLE = DecoupleOptions(refreshes=3, probe_states=256, probe_steps=20)
 
 
+@lru_cache
 def pretrained() -> Path:
     """The pretrained run that all fine-tuning starts from; made in about 20 seconds if absent."""
     _remake("pretrained", lambda run: runs.pretrain(run, CORPUS, MODEL, PRETRAIN, CPU))
     return RUNS / "pretrained"
 
 
+@lru_cache
 def finetuned(arm: str, seed: int = 1) -> Path:
     """The fine-tuned run of an arm (plain, decoupled, deeper, random, weighted); made in about 12 seconds if absent.
 
@@ -72,7 +76,7 @@ def finetuned(arm: str, seed: int = 1) -> Path:
     return RUNS / name
 
 
-def _remake(name: str, make: Any) -> None:
+def _remake(name: str, make: Callable[[Path], None]) -> None:
     run = RUNS / name
     if not (run / "checkpoint.pt").exists():
         print(f"training {run.name} ...", flush=True)
@@ -87,7 +91,12 @@ def _remake(name: str, make: Any) -> None:
 def opened(run: Path) -> tuple[Transformer, Tokenizer, ParallelCorpus]:
     """Model, tokeniser and corpus of a run."""
     model, tokenizer, _ = load_model(run, CPU)
-    return model, tokenizer, load_corpus(CORPUS)
+    return model, tokenizer, _corpus()
+
+
+@lru_cache
+def _corpus() -> ParallelCorpus:
+    return load_corpus(CORPUS)
 
 
 def translated(run: Path, split: str = "dev") -> list[Direction]:
@@ -104,11 +113,16 @@ def scores(system: list[Direction]) -> dict[str, float]:
             "leakage": sum(map(leakage, into)) / len(into)}
 
 
-def show(name: str, value: float, expected: float, within: float, unit: str = "") -> float:
-    """Print a number beside what to expect; returns it. tests/test_tutorials.py compares the two in a full run."""
-    told = "smoke, nothing to expect" if SMOKE else f"expected {expected:g} ± {within:g}"
-    marked = "" if SMOKE or abs(value - expected) <= within else "  <- differs; see README.md in this folder"
-    print(f"  {name}: {value:.4g}{f' {unit}' if unit else ''}   ({told}){marked}", flush=True)
+def show(name: str, value: Any, expected: float, within: float, unit: str = "") -> Any:
+    """Print a number, or several that are to be alike, beside what to expect; returns it.
+
+    tests/test_tutorials.py reads the line and compares, in a full run.
+    """
+    values = [float(v) for v in (value if isinstance(value, Sequence) else [value])]
+    told = "smoke, nothing to expect" if SMOKE else f"{'each ' * (len(values) > 1)}expected {expected:g} ± {within:g}"
+    off = not SMOKE and any(abs(v - expected) > within for v in values)
+    print(f"  {name}: {', '.join(f'{v:.4g}' for v in values)}{f' {unit}' if unit else ''}   ({told})"
+          f"{'  <- differs; see README.md in this folder' if off else ''}", flush=True)
     return value
 
 
