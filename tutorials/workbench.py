@@ -149,11 +149,15 @@ def save(figure: Any, name: str) -> None:
 def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """What the learner can mend is told in one line, as by the command line."""
     if issubclass(kind, TinyDecoupleError):
-        print(f"tutorial: {error}", file=sys.stderr)
+        told, code = str(error), 2
     elif issubclass(kind, KeyboardInterrupt):
-        print("tutorial: interrupted; start it again, and training goes on from its last checkpoint", file=sys.stderr)
+        told, code = "interrupted; start it again, and training goes on from its last checkpoint", 130
     else:
         sys.__excepthook__(kind, error, trace)
+        return
+    print(f"tutorial: {told}", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(code)  # an exception hook has no other way to set the exit code
 
 
 sys.excepthook = _one_line

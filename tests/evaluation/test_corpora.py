@@ -1,5 +1,7 @@
 """What a corpus holds: planted counts and distances, and what is printed of them."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -12,9 +14,9 @@ NOTES = {"left out: ragged row": 3}
 @pytest.fixture
 def planted():
     """10 keys: dialect d1 says the standard's words in 4 of 10, d2 only of the first 5 keys and nearly as d1."""
-    texts = {f"k{i}": {"en": f"thing {i}", "std": f"hadha bayt {i}",
+    texts = {f"k{i}": {**({"d2": f"dar zwina hna {i}"} if i < 5 else {}),
                        "d1": f"hadha bayt {i}" if i < 4 else f"dar zwina {i}",
-                       **({"d2": f"dar zwina hna {i}"} if i < 5 else {})} for i in range(10)}
+                       "en": f"thing {i}", "std": f"hadha bayt {i}"} for i in range(10)}
     split = {key: ("train", "train", "train", "dev", "test")[i % 5] for i, key in enumerate(texts)}
     return ParallelCorpus(texts, split, "std", "en", ("d1", "d2"), NOTES)
 
@@ -48,3 +50,5 @@ def test_what_is_printed(planted):
     text = summary(planted, distances(planted), lambda variety: f"by {variety}", examples=2)
     assert "by d1" in text and "by std" not in text and "40.0 %" in text
     assert "       3  left out: ragged row" in text and text.count("\nkey ") == 2
+    shown = re.findall(r"^  (\w+)", text.split("\nkey ")[1], re.MULTILINE)
+    assert shown == ["en", "std", "d1", "d2"], f"{shown}: the varieties of a key come pivot, standard, dialects"

@@ -67,5 +67,7 @@ def summary(corpus: ParallelCorpus, matrix: np.ndarray, region: Callable[[str], 
     if corpus.notes:
         lines += ["", "what reading did"] + [f"{n:8}  {what}" for what, n in sorted(corpus.notes.items())]
     for key in sorted(corpus.keys("dev") + corpus.keys("train"), key=lambda key: -len(corpus.texts[key]))[:examples]:
-        lines += ["", f"key {key}"] + [f"  {variety:{wide}} {text}" for variety, text in corpus.texts[key].items()]
+        row = corpus.texts[key]
+        lines += ["", f"key {key}"] + [f"  {variety:{wide}} {row[variety]}" for variety in corpus.varieties
+                                       if variety in row]
     return "\n".join(lines)

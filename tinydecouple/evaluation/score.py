@@ -48,7 +48,7 @@ def statistics(outputs: list[str], references: list[str]) -> np.ndarray:
 
 
 def chrf(summed: np.ndarray) -> float:
-    """chrF++, 0 to 100, from summed statistics (24,); sacrebleu's own formula."""
+    """chrF++, 0 to 100, from summed statistics (24,); sacrebleu's own formula, THEORY (31)."""
     return METRIC._compute_f_score(summed.tolist())
 
 
@@ -93,7 +93,7 @@ def exact_match(d: Direction) -> float:
 def leakage(d: Direction) -> float:
     """Share of output words, in percent, that are in the standard's sentence but not in the dialect's reference.
 
-    For standard -> dialect only, where the standard's sentence is the source.
+    THEORY (33); for standard -> dialect only, where the standard's sentence is the source.
     """
     words = [(word, set(source.split()) - set(reference.split()))
              for output, source, reference in zip(d.outputs, d.sources, d.references) for word in output.split()]

@@ -5,7 +5,7 @@ prior (Hinton & van Camp 1993), sending the labels with it the cross-entropy, in
 Cross-entropy at the posterior mean is no code length: nobody can send exact weights for the price of blurred ones.
 Prequential code: send some labels, let both sides fit a probe to them, send the next block with its predictions.
 
-With the group prior the KL, and so the variational code, is known up to a constant only.
+With the group prior the KL, and so the variational code, is known up to a constant only. Derived in THEORY (6) to (11).
 """
 
 import numpy as np
@@ -36,7 +36,7 @@ def draws_nats(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng: np.ra
 
 def variational_bits(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng: np.random.Generator,
                      samples: int = 10) -> tuple[float, float]:
-    """Code length of all n labels in bits, as (KL, expected cross-entropy); the code is their sum.
+    """Code length of all n labels in bits, THEORY (7), as (KL, expected cross-entropy); the code is their sum.
 
     h: (n, d) the states that the probe was fitted to.  y: (n,) classes.  samples: draws a state for the
     expectation under the posterior; its error falls with n * samples. The KL has temperature 1, however the
@@ -66,7 +66,7 @@ def block_ends(keys: np.ndarray, classes: int) -> list[int]:
 
 def prequential_bits(h: np.ndarray, y: np.ndarray, keys: np.ndarray, classes: int, rng: np.random.Generator,
                      prior: str = "normal", samples: int = 10, steps: int = 600) -> float:
-    """Prequential code length of all n labels in bits.
+    """Prequential code length of all n labels in bits, THEORY (10).
 
     h: (n, d) states.  y: (n,) classes.  keys: (n,) the sentence of each state. Keys come in random order. The first
     block costs the uniform code; each later one the cross-entropy of the mean prediction over `samples` draws from
@@ -92,7 +92,7 @@ def uniform_bits(n: int, classes: int) -> float:
 
 
 def entropy_bits(y: np.ndarray) -> float:
-    """n * H(Y) in bits: what n labels cost if only the classes' frequencies are known.
+    """n * H(Y) in bits, THEORY (9): what n labels cost if only the classes' frequencies are known.
 
     The code length is compared with this: with unequal classes a constant predictor already beats uniform_bits.
     """
@@ -111,5 +111,5 @@ def control_labels(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def selectivity_bits(bits: float, control_bits: float) -> float:
-    """The control task's code length less the task's own: what the states, not the probe, have saved."""
+    """The control task's code length less the task's own: what the states, not the probe, have saved; THEORY (11)."""
     return control_bits - bits

@@ -29,7 +29,7 @@ def leace(h: np.ndarray, y: np.ndarray) -> Eraser:
     """LEACE (Belrose et al. 2023, theorem 4.3): of all affine maps that make the class means equal, the least change.
 
     With S = cov(h), W = S^(-1/2) and Z the one-hot labels, E = W^+ P W, where P projects onto the columns of
-    W cov(h, Z). On the fitting sample no affine classifier then has a lower cross-entropy than a constant.
+    W cov(h, Z). THEORY (26): on the fitting sample no affine classifier then has a lower cross-entropy than a constant.
     """
     classes = np.unique(y)
     check_states(h, y, int(classes.max()) + 1)

@@ -1,7 +1,8 @@
 r"""A variational linear probe: which variety does a hidden state belong to, and how sure are the weights?
 
 One linear layer with C classes on states h in R^d, whose weights have a Gaussian posterior, each on its own.
-Start with the normal prior; the group prior adds a scale to each feature (PAPER.md, "The variational probe").
+Start with the normal prior; the group prior adds a scale to each feature. All is derived in tutorials/THEORY.md: the
+loss in THEORY (6) and (7), drawing logits in (12), gradients in (13), the priors in (14) to (16).
 
 Prior "normal":     w_cj ~ N(mu_cj, sigma2_cj), prior N(0, 1).
 Prior "group-normal-jeffreys" (Louizos, Ullrich & Welling 2017):

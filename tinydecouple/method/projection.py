@@ -1,7 +1,7 @@
 """What lies inside a subspace, what lies outside, and what it costs to lie inside.
 
 U: (d, k) with orthonormal columns. P = U U^T is symmetric and idempotent, of rank k; it depends on the
-subspace alone, since (UR)(UR)^T = U U^T for every rotation R.
+subspace alone, since (UR)(UR)^T = U U^T for every rotation R. Theorems: tutorials/THEORY.md, (22) to (25).
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ def reject(h: np.ndarray, U: np.ndarray) -> np.ndarray:
 
 def penalty(h: np.ndarray, U: np.ndarray, mean: np.ndarray | None = None, squared: bool = False,
             normalised: bool = False) -> tuple[float, np.ndarray]:
-    """Decoupling penalty, the mean over states of ||c U||_2, and its gradient (n, d) (PAPER.md, step 3).
+    """Decoupling penalty, the mean over states of ||c U||_2, and its gradient (n, d): THEORY (27) to (30).
 
     c is the state itself, or h - mean with a mean (d,), divided by its own length if `normalised`. squared: the mean of
     ||c U||^2. Since the columns of U are orthonormal, ||c U|| = ||c P||. The gradient of one state's ||h U|| is

@@ -2,7 +2,7 @@
 
 Each estimator returns a basis U: (d, k), orthonormal columns, the sign of each fixed by its largest entry. A probe's
 weights tend to Sigma^-1 (differences of means), class means to the differences themselves; the two are one only
-where the shared covariance Sigma is round.
+where the shared covariance Sigma is round, THEORY (19). Equations are those of tutorials/THEORY.md.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def leading(rows: np.ndarray, k: int, highest: int, why: str) -> np.ndarray:
 
 
 def probe_subspace(weights: np.ndarray, k: int) -> np.ndarray:
-    """The leading directions of a probe's weights (C, d), by SVD (PAPER.md, step 2).
+    """The leading directions of a probe's weights (C, d), by SVD: THEORY (17) and (18).
 
     With C = 2, the standard against the rest, this is one direction, from the rest to the standard: the paper's
     wording. With a class a variety it is the all-variety subspace: what separates *any* of them, the standard or not.
@@ -102,7 +102,7 @@ def random_from_states(h: np.ndarray, k: int, rng: np.random.Generator) -> np.nd
 
 
 def principal_angles(A: np.ndarray, B: np.ndarray) -> np.ndarray:
-    """Principal angles in radians, rising, between the column spaces of A (d, p) and B (d, q); min(p, q) of them.
+    """Principal angles in radians, rising, between the column spaces of A (d, p) and B (d, q): THEORY (20).
 
     Björck & Golub 1973: cosines are the singular values of Qa^T Qb. A cosine near 1 has lost its angle to
     rounding (1 - 1e-7^2 / 2 is 1), so below 45 degrees the sine is used: the singular values of what Qa
@@ -117,7 +117,7 @@ def principal_angles(A: np.ndarray, B: np.ndarray) -> np.ndarray:
 
 
 def subspace_overlap(A: np.ndarray, B: np.ndarray) -> float:
-    """Mean squared cosine of the principal angles: 1 if one subspace holds the other, 0 if they are orthogonal.
+    """Mean squared cosine of the principal angles: 1 if one holds the other, 0 if orthogonal. THEORY (21).
 
     A random subspace of rank q has, in the mean, an overlap of max(p, q) / d with one of rank p.
     """

@@ -11,7 +11,7 @@ EPSILON = {np.dtype(np.float32): np.finfo(np.float32).eps, np.dtype(np.float64):
 
 
 def rms_norm(h: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Divide each state by its root mean square, then scale each feature; epsilon is torch's default."""
+    """Divide each state by its root mean square, then scale each feature, THEORY (1); epsilon is torch's default."""
     return h / np.sqrt((h**2).mean(axis=-1, keepdims=True) + EPSILON[h.dtype]) * weight
 
 
@@ -22,7 +22,7 @@ def softmax(x: np.ndarray) -> np.ndarray:
 
 
 def rotate(x: np.ndarray) -> np.ndarray:
-    """Rotary positions (Su et al. 2021): turn pair i of features at position p by p * 10000^(-i / half)."""
+    """Rotary positions (Su et al. 2021): turn pair i of features at position p by p * 10000^(-i / half): THEORY (4)."""
     t, half = x.shape[-2], x.shape[-1] // 2
     frequency = 10_000 ** (-np.arange(half, dtype=x.dtype) / half)
     angle = np.arange(t, dtype=x.dtype)[:, None] * frequency  # (t, 1) * (d/2a,) -> (t, d/2a)
@@ -32,7 +32,7 @@ def rotate(x: np.ndarray) -> np.ndarray:
 
 
 def attention(h: np.ndarray, w: Parameters, heads: int) -> np.ndarray:
-    """Causal self-attention of normalised states (b, t, d) -> (b, t, d)."""
+    """Causal self-attention of normalised states, THEORY (2): (b, t, d) -> (b, t, d)."""
     b, t, d = h.shape
     qkv = h @ w["query_key_value.weight"].T  # (b, t, d) -> (b, t, 3d)
     q, k, v = (x.reshape(b, t, heads, d // heads).swapaxes(1, 2)  # (b, t, d) -> (b, a, t, d/a)
@@ -45,7 +45,7 @@ def attention(h: np.ndarray, w: Parameters, heads: int) -> np.ndarray:
 
 
 def mlp(h: np.ndarray, w: Parameters) -> np.ndarray:
-    """Two layers with a ReLU between, position by position, of normalised states."""
+    """Two layers with a ReLU between, position by position, of normalised states: THEORY (3)."""
     hidden = np.maximum(h @ w["mlp_in.weight"].T, 0)  # (b, t, d) -> (b, t, 4d)
     return hidden @ w["mlp_out.weight"].T  # (b, t, 4d) -> (b, t, d)
 

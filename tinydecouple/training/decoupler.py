@@ -23,7 +23,7 @@ from tinydecouple.training.batches import NO_VARIETY, Batch, Example, bucket, co
 
 @dataclass(frozen=True)
 class DecoupleOptions:
-    """What the paper leaves open (PAPER.md, "What its reviewers asked"), an option each."""
+    """What the paper leaves open, an option each; what was measured: tutorials/THEORY.md, section 12."""
 
     strength: float = option(0.1, "lambda, weight of the penalty; 0 observes only", least=0)
     schedule: str = option("constant", "strength over the run: warm-up rises from 0 until half-way, decay falls to 0",
@@ -115,7 +115,7 @@ class Decoupler:
                 "entropy_bits": entropy_bits(y) / len(y), "states": len(y), "angle_degrees": angle}
 
     def penalty(self, states: list[Tensor], batch: Batch) -> Tensor:
-        """Mean ||(h - mean) U||_2 over a batch's penalised positions: method.projection.penalty, under autograd."""
+        """Mean ||(h - mean) U||_2 over a batch's penalised positions: projection.penalty, THEORY (27), by autograd."""
         keep = self.chosen(batch) & {"all": True, "dialects": batch.variety > 0,
                                      "standard": batch.variety == 0}[self.options.penalised]
         h = states[self.options.layer]

@@ -47,7 +47,7 @@ def rate_at(options: TrainOptions, step: int, total: int) -> float:
 
 def batch_loss(model: Transformer, batch: Batch,
                standard_weight: float = 1.0) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """Hidden states of every layer, and the mean cross-entropy of the target's tokens in nats.
+    """Hidden states of every layer, and the mean cross-entropy of the target's tokens in nats, THEORY (5).
 
     A token of the standard counts standard_weight times. The mean is over all target tokens, weighted or not, so
     that a token of a dialect has the same say at every weight.
