@@ -240,6 +240,19 @@ def test_help_shows_every_option_with_its_default():
                 assert f"(default: {action.default})" in " ".join(shown.split()), f"{name} {action.dest}: no default"
 
 
+@pytest.mark.parametrize("command, options, expected", [
+    ("demo", [], (4000, 2, 3)), ("demo", ["--corpus", "family"], (4000, 2, 3)),
+    ("demo", ["--corpus", "x.tsv"], (800, 8, 12)), ("demo", ["--corpus", "x.tsv", "--epochs", "5"], (800, 5, 12)),
+    ("demo", ["--corpus", "x.tsv", "--smoke"], (800, 2, 4)),
+    ("pretrain", [], (4000, 3, None)), ("pretrain", ["--corpus", "x.tsv"], (800, 12, None))])
+def test_text_on_disk_has_defaults_of_its_own(monkeypatch, command, options, expected):
+    seen = []
+    monkeypatch.setattr(f"tinydecouple.commands.{command}_command", lambda args: seen.append(args))
+    monkeypatch.setattr(f"tinydecouple.commands.{command}_command.__name__", f"{command}_command", raising=False)
+    main([command, *options])
+    assert (seen[0].vocabulary, seen[0].epochs, getattr(seen[0], "pretrain_epochs", None)) == expected
+
+
 def test_python_m_is_silent_where_there_is_no_terminal(runs):
     """One real process: exit code, UTF-8 both ways, no progress bar, no warning."""
     done = subprocess.run([sys.executable, "-m", "tinydecouple", "translate", str(runs / "plain"), "--source", "std",

@@ -13,11 +13,12 @@ from tinydecouple import commands as do
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.model.transformer import ModelOptions
 from tinydecouple.text.corpus import SPLITS
-from tinydecouple.text.readers import CorpusOptions
+from tinydecouple.text.readers import MADE, CorpusOptions
 from tinydecouple.training.decoupler import DecoupleOptions
 from tinydecouple.training.train import TrainOptions
 
 PRETRAIN, FINETUNE = TrainOptions(epochs=3, rate=3e-3), TrainOptions()  # chosen on dev, for plain fine-tuning
+ON_DISK = {"vocabulary": 800, "pretrain_epochs": 12, "epochs": 8}  # chosen on dev, for plain, of MediaWiki's messages
 CORPUS = CorpusOptions.__dataclass_fields__["corpus"].metadata  # the corpus command takes it by place
 SMOKE = {"run": Path("runs/smoke"), "keys": 150, "per_variety": 30, "trickle": 5, "width": 32, "vocabulary": 800,
          "epochs": 2, "rate": 1e-2, "pretrain_epochs": 4, "pretrain_rate": 1e-2, "refreshes": 4}
@@ -58,7 +59,8 @@ def add_options(parser: argparse.ArgumentParser, defaults: Any, prefix: str = ""
         group.add_argument(f"--{prefix}{f.name}".replace("_", "-"), default=value, help=f.metadata["help"], **kind)
 
 
-def parser(smoke: bool = False) -> argparse.ArgumentParser:
+def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParser:
+    """smoke, on_disk: take the defaults of a smoke run, or of text on disk."""
     top = Parser(prog="tinydecouple", description=tinydecouple.__doc__)
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
 
@@ -80,7 +82,7 @@ def parser(smoke: bool = False) -> argparse.ArgumentParser:
     add_options(demo, PRETRAIN, "pretrain-")
     add_options(demo, FINETUNE)
     add_options(demo, DecoupleOptions())
-    demo.set_defaults(**(SMOKE if smoke else {}))
+    demo.set_defaults(**(SMOKE if smoke else ON_DISK if on_disk else {}))
 
     corpus = command(do.corpus_command, "show a corpus: counts, distance to the standard, examples; or write it as TSV")
     corpus.add_argument("corpus", nargs="?", default=CorpusOptions().corpus, help=CORPUS["help"])
@@ -94,6 +96,11 @@ def parser(smoke: bool = False) -> argparse.ArgumentParser:
     add_options(pre, CorpusOptions())
     add_options(pre, ModelOptions())
     add_options(pre, PRETRAIN)
+    if on_disk:
+        pre.set_defaults(vocabulary=ON_DISK["vocabulary"], epochs=ON_DISK["pretrain_epochs"])
+    on_paths = "of text on disk, which is scarcer, the defaults are --vocabulary {vocabulary} "
+    demo.epilog = (on_paths + "--pretrain-epochs {pretrain_epochs} --epochs {epochs}").format(**ON_DISK)
+    pre.epilog = (on_paths + "--epochs {pretrain_epochs}").format(**ON_DISK)
 
     fine = command(do.finetune_command, "fine-tune a pretrained run on standard and dialects, decoupled or plain")
     run_options(fine, "runs/finetuned")
@@ -135,7 +142,10 @@ def main(argv: list[str] | None = None) -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8")
     try:
-        args = parser("--smoke" in (sys.argv[1:] if argv is None else argv)).parse_args(argv)
+        smoke = "--smoke" in (sys.argv[1:] if argv is None else argv)
+        args = parser(smoke).parse_args(argv)
+        if getattr(args, "corpus", MADE[0]) not in MADE:
+            args = parser(smoke, on_disk=True).parse_args(argv)
         args.call(args)
         sys.stdout.flush()
     except TinyDecoupleError as error:

@@ -77,7 +77,7 @@ def make_family(rng: np.random.Generator, overlap: float = 0.5, dialects: int = 
     """Make the grammars of a pivot, a standard and `dialects` dialects in `regions` regions.
 
     overlap: share of a dialect's words that come from the standard's, from 0 to 1, exact to one word. It is
-    nested: the words inherited at 0.3 are inherited at 0.6 too, and nothing else about the family changes.
+    nested: the words and affixes inherited at 0.3 are inherited at 0.6 too; nothing else changes.
     Dialects of a region share most of their inheritance, their new words, sound changes and word order.
     """
     if not 0 <= overlap <= 1:
