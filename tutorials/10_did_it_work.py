@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 10. Did it work? What may be claimed, and what may not
 #
-# **Goal**: judge decoupling as a careful reviewer would: against a well-trained baseline, beside two fair controls,
+# **Goal**: judge decoupling as a careful reviewer would: against a well-trained baseline, beside three fair controls,
 # over three seeds, with intervals, for the dialects and for the standard, and with leakage. You will be able to say
 # what the numbers allow you to claim.
 #
@@ -26,24 +26,28 @@ from tinydecouple.evaluation.significance import paired_bootstrap
 # - **if it were enough that the standard has less say.** The paper's gain comes at the standard's expense. Control:
 #   no subspace at all, the loss on the standard's tokens merely weighted by 0.3 (THEORY (5), `--standard-weight
 #   0.3`);
+# - **if it were the length of the states.** By tutorial 8 penalised states stay short, in every direction. Control:
+#   the probe's direction, but with states divided by their length first (`--normalised`), at equal force: no pay for
+#   shrinking;
 # - **by luck of the test sentences, or of the seed.** An interval over keys, and three seeds.
 #
-# All twelve runs start from one checkpoint. Runs of one seed see the same batches in the same order. Choices
+# All fifteen runs start from one checkpoint. Runs of one seed see the same batches in the same order. Choices
 # (learning rate, epochs, layer, strength) were made on dev; this tutorial reads test, once.
 
 # %%
-ARMS, SEEDS = ("plain", "decoupled", "random", "weighted"), (1, 2, 3)
+ARMS, SEEDS = ("plain", "decoupled", "random", "normalised", "weighted"), (1, 2, 3)
 systems = {arm: [wb.translated(wb.finetuned(arm, seed), "test") for seed in SEEDS] for arm in ARMS}
 scores = {arm: [wb.scores(system) for system in found] for arm, found in systems.items()}
 
 # %% [markdown]
 # ## The table
 #
-# Expect the four arms within a few points of each other, and *weighted* to lose into the standard more than it wins
+# Expect the five arms within a few points of each other, and *weighted* to lose into the standard more than it wins
 # into the dialects.
 
 # %%
-for arm, into, back in (("plain", 64, 71), ("decoupled", 65, 71), ("random", 65, 71), ("weighted", 66, 67)):
+for arm, into, back in (("plain", 64, 71), ("decoupled", 65, 71), ("random", 65, 71), ("normalised", 63.5, 71),
+                        ("weighted", 66, 67)):
     wb.show(f"{arm}, standard to dialects, seeds 1 to 3", [s["to dialects"] for s in scores[arm]], into, 4, "chrF++")
     wb.show(f"{arm}, dialects to standard, seeds 1 to 3", [s["to standard"] for s in scores[arm]], back, 4, "chrF++")
 
@@ -86,20 +90,24 @@ def report(name: str, found: dict[str, tuple[float, float, float]], expected: fl
 
 
 gain = {arm: compared(arm, "plain") for arm in ARMS[1:]}
-for arm, expected in (("decoupled", 1.2), ("random", 1.2), ("weighted", 2.5)):
+for arm, expected in (("decoupled", 1.2), ("random", 1.2), ("normalised", -0.3), ("weighted", 2.5)):
     report(f"{arm} less plain, standard to dialects", gain[arm], expected)
 
 # %% [markdown]
 # ## The question that matters: is the *standard's* direction special?
 #
 # Not "decoupled against plain" but "decoupled against random". If a random direction does as well, then what helps,
-# if anything helps, is pushing, not decoupling. And see what each arm does to the standard.
+# if anything helps, is pushing, not decoupling. "Decoupled against normalised" asks the other half: both hide the
+# standard equally well (tutorial 8), only one has short states. Expect the first difference to hold zero, the second
+# not. And see what each arm does to the standard.
 
 # %%
 special = compared("decoupled", "random")
 report("decoupled less random, standard to dialects", special, 0)
+shorter = compared("decoupled", "normalised")
+report("decoupled less normalised, standard to dialects", shorter, 1.8)
 cost = {arm: compared(arm, "plain", "dialect -> msa") for arm in ARMS[1:]}
-for arm, expected in (("decoupled", 0), ("random", 0), ("weighted", -4)):
+for arm, expected in (("decoupled", 0), ("random", 0), ("normalised", 0), ("weighted", -4)):
     wb.show(f"{arm} less plain, dialects to standard", cost[arm]["keys"][0], expected, 2, "chrF++")
 
 # %% [markdown]
@@ -121,7 +129,7 @@ if figure := wb.new_figure(8, 3.2):
             values = [s[column] for s in scores[arm]]
             axis.plot([i] * len(values), values, "o", color="tab:blue", fillstyle="none")
             axis.plot([i - 0.2, i + 0.2], [np.mean(values)] * 2, color="black")
-        axis.set_xticks(range(len(ARMS)), ARMS)
+        axis.set_xticks(range(len(ARMS)), ARMS, fontsize=8)
         axis.set(title=column, ylabel="chrF++, test")
         axis.grid(axis="y", alpha=0.3)
     wb.save(figure, "10_did_it_work")
@@ -135,7 +143,7 @@ if figure := wb.new_figure(8, 3.2):
 #   one pretraining;
 # - "causal": the controls rule out two other explanations, not all;
 # - "significant over seeds": three seeds with one pretrained checkpoint;
-# - anything about dialects one by one: twelve looks at single dialects find a "winner" by chance.
+# - anything about dialects one by one: twenty looks at single dialects find a "winner" by chance.
 
 # %%
 helped = all(low > 0 for _, low, _ in gain["decoupled"].values())
@@ -143,6 +151,8 @@ specific = all(low > 0 for _, low, _ in special.values())
 print("Decoupling " + ("gained over plain, beyond both kinds of luck" if helped else "shows no gain beyond luck")
       + ", and " + ("more than a random direction does." if specific else "no more than a random direction does."))
 print("So there is " + ("" if helped and specific else "no ") + "evidence here that the standard's subspace matters.")
+if shorter["keys"][1] > 0:
+    print("The same decoupling without shorter states gains less: what helps goes with the length of the states.")
 
 # %% [markdown]
 # ## What you have learned, as assertions
@@ -157,6 +167,7 @@ if not wb.SMOKE:
     widths = [found["seeds"][2] - found["seeds"][1] for found in gain.values()]
     assert max(widths) > 1, "three seeds should leave some doubt"
     assert np.mean([s["to dialects"] for s in scores["plain"]]) > 55, "a weak baseline"
+    assert shorter["keys"][1] > 0, "decoupling gains as much without shorter states"
     assert cost["weighted"]["keys"][2] < 0, "less weight on the standard should cost the standard"
     assert gain["weighted"]["keys"][1] > 0, "less weight on the standard should help its dialects"
 print("tutorial 10: all assertions hold")

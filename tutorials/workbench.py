@@ -47,6 +47,7 @@ ARMS = {  # arm -> what differs from decoupled fine-tuning: options of training,
     "decoupled": ({}, {}),
     "deeper": ({}, {"layer": 2}),
     "random": ({}, {"subspace": "random"}),
+    "normalised": ({}, {"normalised": True, "strength": 5.0}),  # its force is strength / ||c||, and states are 50 long
     "weighted": ({"standard_weight": 0.3}, {"strength": 0.0}),
 }
 if SMOKE:
@@ -65,7 +66,7 @@ def pretrained() -> Path:
 
 @lru_cache
 def finetuned(arm: str, seed: int = 1) -> Path:
-    """The fine-tuned run of an arm (plain, decoupled, deeper, random, weighted); made in about 12 seconds if absent.
+    """The fine-tuned run of an arm (one of ARMS); made in about 12 seconds if absent.
 
     The seed is that of fine-tuning: the order of batches and the probe's noise. All start from one pretrained run.
     """

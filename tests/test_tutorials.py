@@ -1,0 +1,182 @@
+"""The tutorials run, from anywhere, in any order; every number lies within the tolerance printed beside it."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tinydecouple.cli import parser
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = sorted((ROOT / "tutorials").glob("[01][0-9]_*.py"))
+THEORY = (ROOT / "tutorials" / "THEORY.md").read_text(encoding="utf-8")
+ONE = r"(?:-?\d[\d.]*(?:e[-+]?\d+)?|nan)"
+NUMBER = re.compile(rf"^  (?P<name>.*): (?P<values>{ONE}(?:, {ONE})*)(?: (?P<unit>[^(]+?))?   "
+                    rf"\((?:each )?expected (?P<expected>{ONE}) ± (?P<within>{ONE})\)(?P<off>.*)$", re.MULTILINE)
+WITHOUT_MATPLOTLIB = "import sys; sys.modules['matplotlib'] = None; sys.argv = sys.argv[1:]; import runpy; " \
+                     "sys.path.insert(0, sys.argv[0].rsplit('/', 1)[0]); runpy.run_path(sys.argv[0])"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A copy of tutorials/, so that its runs lie in a folder of their own."""
+    there = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(ROOT / "tutorials", there / "tutorials", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "data_samples", there / "data_samples")
+    return there
+
+
+def run(script, folder, smoke=True, code=None):
+    """Run a tutorial of the copy from another folder than its own; returns the finished process."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TINYDECOUPLE_SMOKE": "1" if smoke else "0",
+                   "PYTHONIOENCODING": "utf-8"}
+    inline = ["-c", code] if code else []
+    return subprocess.run([sys.executable, *inline, (folder / "tutorials" / script).as_posix()],
+                          cwd=folder, capture_output=True, text=True, encoding="utf-8", env=environment)
+
+
+def test_there_are_ten_in_order():
+    assert [int(script.name[:2]) for script in SCRIPTS] == list(range(1, 11))
+
+
+@pytest.mark.parametrize("script", [s.name for s in SCRIPTS])
+def test_it_runs_in_smoke_mode(folder, script):
+    done = run(script, folder)
+    assert done.returncode == 0, f"{script}: exit code {done.returncode}\n{done.stdout[-500:]}\n{done.stderr[-1500:]}"
+    assert done.stdout.rstrip().endswith(f"tutorial {int(script[:2])}: all assertions hold"), done.stdout[-300:]
+    assert "smoke, nothing to expect" in done.stdout and "expected" not in done.stdout
+    assert not (folder / "runs" / "tutorials").exists(), "smoke mode wrote to the runs of the real experiment"
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda s: s.name)
+def test_its_form(script):
+    """Header, cells, exercises with answers, theory that exists: what a reader finds in each."""
+    text = script.read_text(encoding="utf-8")
+    cells = re.split(r"^# %%", text, flags=re.MULTILINE)
+    assert cells[0] == "" and cells[1].startswith(" [markdown]\n# # " + str(int(script.name[:2])))
+    for word in ("**Goal**", "**Before**", "**Time**", "**Difficulty**"):
+        assert word in cells[1], f"{script.name}: the header lacks {word}"
+    for heading in ("## What you have learned, as assertions", "## Exercises", "## Where to read next"):
+        assert f"# {heading}" in text, f"{script.name} lacks {heading!r}"
+    exercises = text.split("# ## Exercises")[1].split("# ##")[0]
+    assert re.findall(r"^# (\d)\. ", exercises, re.MULTILINE) == ["1", "2", "3"]
+    tree = ast.parse(text)
+    space = {}
+    hint = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "hint")
+    exec(compile(ast.Module([hint], []), script.name, "exec"), space)
+    assert len({space["hint"](n) for n in (1, 2, 3)}) == 3 and all(len(space["hint"](n)) > 60 for n in (1, 2, 3))
+    assert sum(isinstance(node, ast.Assert) for node in ast.walk(tree)) >= 3
+    named = set(re.findall(r"tinydecouple/[\w/]+\.py", text.split("## Where to read next")[1]))
+    assert named and all((ROOT / path).exists() for path in named), f"{script.name} sends its reader to {named}"
+    assert "__file__" not in text and "__name__" not in text, "a notebook knows neither"
+
+
+def test_equations_are_numbered_once_and_citations_exist():
+    numbers = [int(n) for n in re.findall(r"\\tag\{(\d+)\}", THEORY)]
+    assert numbers == list(range(1, len(numbers) + 1)), f"the equations are numbered {numbers}"
+    assert len(THEORY.splitlines()) <= 300
+    cited = {}
+    for path in (*SCRIPTS, *(ROOT / "tinydecouple").rglob("*.py"), *(ROOT / "tutorials").glob("*.md")):
+        for place in re.findall(r"THEORY ((?:\(\d+\)(?:,? (?:to|and) |, )?)+)", path.read_text(encoding="utf-8")):
+            for number in re.findall(r"\d+", place):
+                cited.setdefault(int(number), set()).add(path.name)
+    wrong = {n: names for n, names in cited.items() if n not in numbers}
+    assert not wrong, f"cited but not in THEORY.md: {wrong}"
+
+
+def test_options_in_theory_exist():
+    known = {option for command in parser()._subparsers._group_actions[0].choices.values()
+             for action in command._actions for option in action.option_strings}
+    told = set(re.findall(r"--[a-z][a-z-]+", THEORY.split("## 12.")[1]))
+    assert told and told <= known, f"THEORY.md names options that do not exist: {sorted(told - known)}"
+
+
+def test_without_matplotlib(folder):
+    done = run(SCRIPTS[3].name, folder, code=WITHOUT_MATPLOTLIB)
+    assert done.returncode == 0 and "figure:" not in done.stdout, done.stderr[-500:]
+
+
+def test_damaged_runs_are_told_in_one_line(folder):
+    """A checkpoint cut short, a folder that is no run: the line names the folder to delete; then it works again."""
+    runs = folder / "runs" / "tutorials-smoke"
+    if not (runs / "plain-2" / "checkpoint.pt").exists():
+        run(SCRIPTS[3].name, folder)
+    spoils = {"plain-1": lambda p: (p / "checkpoint.pt").write_bytes(b"PK"),
+              "plain-2": lambda p: (p / "config.json").write_text("{", encoding="utf-8")}
+    for name, spoil in spoils.items():
+        spoil(runs / name)
+        done = run(SCRIPTS[3].name, folder)
+        assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr[-500:]
+        assert done.stderr.count("\n") == 1 and f"delete the folder {runs / name}" in done.stderr, done.stderr
+        shutil.rmtree(runs / name)
+    assert run(SCRIPTS[3].name, folder).returncode == 0
+
+
+def test_interrupted_and_run_again(folder):
+    """Ctrl-C in the middle of training: one line; the next start goes on."""
+    shutil.rmtree(folder / "runs" / "tutorials-smoke", ignore_errors=True)
+    cut = "import sys; sys.argv = sys.argv[1:]; import runpy; sys.path.insert(0, sys.argv[0].rsplit('/', 1)[0]); " \
+          "import tinydecouple.training.train as t; real = t.collate; n = [0]\n" \
+          "def cut(*a):\n n[0] += 1\n if n[0] == 12: raise KeyboardInterrupt\n return real(*a)\n" \
+          "t.collate = cut; runpy.run_path(sys.argv[0])"
+    done = run(SCRIPTS[3].name, folder, code=cut)
+    assert done.returncode != 0 and "interrupted; start it again" in done.stderr and "Traceback" not in done.stderr
+    assert run(SCRIPTS[3].name, folder).returncode == 0
+
+
+def test_readme_of_the_tutorials_names_each_with_its_minutes():
+    text = (ROOT / "tutorials" / "README.md").read_text(encoding="utf-8")
+    for script in SCRIPTS:
+        assert f"({script.name})" in text, f"tutorials/README.md does not link {script.name}"
+    for picture in re.findall(r"!\[.*?\]\((.*?)\)", text):
+        assert (ROOT / "tutorials" / picture).exists(), f"{picture} is not there"
+    pictures = list((ROOT / "tutorials" / "figures").glob("*.png"))
+    assert sum(p.stat().st_size for p in pictures) < 2**20, "the figures are over 1 MB in all"
+    shown = {Path(p).name for name in ("README.md", "tutorials/README.md")
+             for p in re.findall(r"!\[.*?\]\((.*?)\)", (ROOT / name).read_text(encoding="utf-8"))}
+    assert {p.name for p in pictures} == shown, "a committed figure is shown nowhere, or the other way round"
+
+
+def test_run_all_runs_in_order_stops_at_a_failure_and_copies_figures(tmp_path):
+    there = tmp_path / "tutorials"
+    (there / "figures").mkdir(parents=True)
+    shutil.copy(ROOT / "tutorials" / "run_all.py", there)
+
+    def go(*options):
+        return subprocess.run([sys.executable, str(there / "run_all.py"), *options], capture_output=True, text=True)
+
+    (there / "02_b.py").write_text("print('two', flush=True)", encoding="utf-8")
+    (there / "01_a.py").write_text("print('one', flush=True)", encoding="utf-8")
+    done = go()
+    assert done.returncode == 0 and re.search(r"one\ntwo\n +\d+ s  01_a.py\n +\d+ s  02_b.py", done.stdout), done.stdout
+    assert go("--figures").returncode == 2 and "pip install matplotlib" in go("--figures").stderr
+    (tmp_path / "runs" / "tutorials" / "figures").mkdir(parents=True)
+    (tmp_path / "runs" / "tutorials" / "figures" / "a.png").write_bytes(b"picture")
+    assert go("--figures").returncode == 0 and (there / "figures" / "a.png").read_bytes() == b"picture"
+    (there / "01_a.py").write_text("raise SystemExit(7)", encoding="utf-8")
+    done = go()
+    assert done.returncode == 7 and "two" not in done.stdout, "a failed tutorial does not stop the rest"
+    assert go("--fast").returncode == 2
+
+
+@pytest.mark.slow
+def test_every_number_lies_within_its_tolerance(folder):
+    """All ten in order, the real thing: about ten minutes."""
+    off, count = [], 0
+    for script in SCRIPTS:
+        done = run(script.name, folder, smoke=False)
+        assert done.returncode == 0, f"{script.name}\n{done.stdout[-500:]}\n{done.stderr[-1500:]}"
+        found = list(NUMBER.finditer(done.stdout))
+        assert len(found) == done.stdout.count("expected"), f"{script.name}: a number is printed in another form"
+        for match in found:
+            for value in match["values"].split(", "):
+                count += 1
+                if not abs(float(value) - float(match["expected"])) <= float(match["within"]) * (1 + 1e-3):
+                    off.append(f"{script.name}: {match[0].strip()}")
+    assert not off, "outside their tolerance:\n" + "\n".join(off)
+    assert count > 100
