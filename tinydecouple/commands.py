@@ -101,10 +101,11 @@ def corpus_command(args: argparse.Namespace) -> None:
 def show(chosen: CorpusOptions, key: str) -> str:
     """One meaning in every variety; of the phrasebook, any of its meanings, the cities by region."""
     if chosen.corpus != "phrasebook":
-        texts = load_corpus(dataclasses.replace(chosen, per_variety=sys.maxsize)).texts
-        if key not in texts:
-            raise TinyDecoupleError(f"--show {key}: no such key; some are {', '.join([*texts][:3])}")
-        return "\n".join(f"{variety:8} {text}" for variety, text in texts[key].items())
+        corpus = load_corpus(dataclasses.replace(chosen, per_variety=sys.maxsize))
+        if key not in corpus.texts:
+            raise TinyDecoupleError(f"--show {key}: no such key; some are {', '.join([*corpus.texts][:3])}")
+        row = corpus.texts[key]
+        return "\n".join(f"{variety:8} {row[variety]}" for variety in corpus.varieties if variety in row)
     tables = phrasebook(chosen.table_folder)
     found = {meaning.key: meaning for meaning in meanings(tables)}
     if key not in found:
