@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-for stream in (sys.stdout, sys.stderr):  # Arabic, also on a console of Windows; a notebook's streams cannot, and need not
+for stream in (sys.stdout, sys.stderr):  # Arabic, also on a Windows console
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(encoding="utf-8")
 if importlib.util.find_spec("tinydecouple") is None:  # not installed: use the package beside this folder
