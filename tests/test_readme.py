@@ -66,6 +66,21 @@ def test_every_further_command_runs(tmp_path):
         run(command, tmp_path)
 
 
+def test_the_commands_for_a_corpus_of_ones_own_run(tmp_path):
+    """On a made messages.tsv, and a smaller model; what stands in fenced blocks of README and your_own_corpus.md."""
+    words = [a + b for a in "abcdefgh" for b in "klmnopqr"]
+    rows = [f"k{i}\t{v}\t{v} {word}\n" for i, word in enumerate(words) for v in ("en", "ar", "arz", "ary")]
+    (tmp_path / "messages.tsv").write_text("key\tvariety\ttext\n" + "".join(rows), encoding="utf-8")
+    page = (ROOT / "tutorials" / "your_own_corpus.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^python -m tinydecouple .*(?:messages.tsv|PATH|runs/small).*$", README + page, re.MULTILINE)
+    assert len(commands) >= 6
+    small = {"demo": " --smoke --width 16 --heads 2 --vocabulary 400", "corpus": "",
+             "pretrain": " --width 16 --heads 2 --blocks 1 --epochs 1", "finetune": "", "evaluate": ""}
+    for command in dict.fromkeys(commands):
+        command = command.replace("PATH", "messages.tsv --standard ar").replace("--epochs 8", "--epochs 1")
+        run(command + small[command.split()[3]], tmp_path)
+
+
 @pytest.mark.parametrize("name", ["phrasebook_sample.tsv", "family_sample.tsv"])
 def test_a_sample_is_what_its_command_writes(tmp_path, name):
     text = (ROOT / "data_samples" / "README.md").read_text(encoding="utf-8")

@@ -125,14 +125,18 @@ def test_interrupted_and_run_again(folder):
           "def cut(*a):\n n[0] += 1\n if n[0] == 12: raise KeyboardInterrupt\n return real(*a)\n" \
           "t.collate = cut; runpy.run_path(sys.argv[0])"
     done = run(SCRIPTS[3].name, folder, code=cut)
-    assert done.returncode != 0 and "interrupted; start it again" in done.stderr and "Traceback" not in done.stderr
-    assert run(SCRIPTS[3].name, folder).returncode == 0
+    assert done.returncode == 130 and "interrupted; start it again" in done.stderr and "Traceback" not in done.stderr
+    log = folder / "runs" / "tutorials-smoke" / "pretrained" / "log.jsonl"
+    before = log.read_text(encoding="utf-8")
+    assert '"seconds"' in before and run(SCRIPTS[3].name, folder).returncode == 0
+    assert log.read_text(encoding="utf-8").startswith(before), "training began anew instead of going on"
 
 
 def test_readme_of_the_tutorials_names_each_with_its_minutes():
     text = (ROOT / "tutorials" / "README.md").read_text(encoding="utf-8")
     for script in SCRIPTS:
-        assert f"({script.name})" in text, f"tutorials/README.md does not link {script.name}"
+        minutes = re.search(r"(\d+)[\s#]+minutes of[\s#]+reading", script.read_text(encoding="utf-8"))[1]
+        assert re.search(rf"\({script.name}\) \| \d+ \| {minutes} min \|", text), f"{script.name}: no row"
     for picture in re.findall(r"!\[.*?\]\((.*?)\)", text):
         assert (ROOT / "tutorials" / picture).exists(), f"{picture} is not there"
     pictures = list((ROOT / "tutorials" / "figures").glob("*.png"))

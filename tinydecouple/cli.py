@@ -104,6 +104,7 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
 
     fine = command(do.finetune_command, "fine-tune a pretrained run on standard and dialects, decoupled or plain")
     run_options(fine, "runs/finetuned")
+    fine.epilog = f"of a run on text on disk, pass what the demo takes there: --epochs {ON_DISK['epochs']}"
     fine.add_argument("--from", dest="start", type=Path, default=Path("runs/pretrained"), help="pretrained run")
     add_options(fine, FINETUNE)
     add_options(fine, DecoupleOptions())

@@ -238,5 +238,5 @@ More text of the dialects would. Counting their 20 sentences many times gives th
 that stand in these.
 """, 3: """
 0 bits, up to the price of the weights: the tag is the label. The mean code length a state would fall at every layer, in
-proportion to the share of tags, and the model would look more entangled, or the probe better, than it is.
+proportion to the share of tags, and the states would seem to tell the variety better than they do.
 """}[number]

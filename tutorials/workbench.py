@@ -50,7 +50,7 @@ ARMS = {  # arm -> what differs from decoupled fine-tuning: options of training,
     "decoupled": ({}, {}),
     "deeper": ({}, {"layer": 2}),
     "random": ({}, {"subspace": "random"}),
-    "normalised": ({}, {"normalised": True, "strength": 5.0}),  # its force is strength / ||c||, and states are 50 long
+    "normalised": ({}, {"normalised": True, "strength": 5.0}),  # force: 5 over the length of a state, at first 50
     "weighted": ({"standard_weight": 0.3}, {"strength": 0.0}),
 }
 if SMOKE:

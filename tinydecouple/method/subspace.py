@@ -1,8 +1,8 @@
 """The standard's subspace by every reading of the paper, controls for it, and angles between subspaces.
 
 Each estimator returns a basis U: (d, k), orthonormal columns, the sign of each fixed by its largest entry. A probe's
-weights tend to Sigma^-1 (differences of means), class means to the differences themselves; the two are one only
-where the shared covariance Sigma is round, THEORY (19). Equations are those of tutorials/THEORY.md.
+weights tend to Sigma^-1 (differences of means), class means to the differences themselves; the two are one only for
+eigenvectors of the shared covariance Sigma, THEORY (19). Equations are those of tutorials/THEORY.md.
 """
 
 from collections.abc import Callable
