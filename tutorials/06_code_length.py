@@ -104,6 +104,7 @@ for n in sizes:
     parts[n] = [bits / n for bits in (*cl.variational_bits(probe, planted.h[:n], planted.y[:n], rng),
                                       vp.cross_entropy(logits, planted.y[:n])[0].sum() / np.log(2))]
 over = [parts[n][0] + parts[n][1] - planted.conditional_bits for n in sizes]
+wb.show("L/n less H(Y|h) at 500 states", over[0], 0.27, 0.08, "bits a state")
 wb.show("L/n less H(Y|h) at 8,000 states", over[-1], 0.04, 0.03, "bits a state")
 
 # %% [markdown]

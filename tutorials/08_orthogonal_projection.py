@@ -219,6 +219,8 @@ for seed in (2, 3):  # these runs serve in tutorial 10, too
 wb.show("mean length of a state, normalised, seeds 1 to 3", again, 146, 20)
 wb.show("norm inside the fresh direction, decoupled over plain", inside["decoupled"] / inside["plain"], 0.29, 0.1)
 wb.show("norm inside its own last direction, decoupled", own["decoupled"], 0.16, 0.1)
+wb.show("share of energy in the fresh direction, plain, decoupled, random",
+        [100 * share_of[arm][0] for arm in ARMS[:3]], 0.065, 0.04, "%")
 wb.show("share of energy in the random direction, random", 100 * share_of["random"][1], 0.001, 0.01, "%")
 for name, expected in (("plain", 0.695), ("decoupled", 0.765), ("random", 0.685), ("normalised", 0.76)):
     wb.show(f"fresh probe's code length, {name}", after[name], expected, 0.04, "bits a state")
