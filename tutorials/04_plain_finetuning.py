@@ -149,7 +149,8 @@ def hint(number: int) -> str:
     """The answer to an exercise."""
     return {1: """
 chrF++ falls by more than twenty points, and leakage more than doubles: an undertrained model says the standard's word
-where it does not know the dialect's. Whatever trains it longer, or scares it away from the standard's words, then looks like a gain.
+where it does not know the dialect's. Whatever trains it longer, or scares it away from the standard's words, then looks
+like a gain.
 """, 2: """
 The paper trains both, and so its cost for the standard can be seen. The reverse direction also makes the model read
 dialects, which shares pieces and embeddings with writing them.
