@@ -195,6 +195,7 @@ def edit(path, old, new):
     ("meanings.tsv", "place=noun.place\tyou", "place=noun.place,go\tyou", r"2: column slots: .* of several kinds"),
     ("meanings.tsv", "place=noun.place\tyou", "place=bank place=shop\tyou", r"2: column slots: place is named twice"),
     ("meanings.tsv", "you=2s", "you=2s,2s", r"2: column agreement: you is named twice, or a value of it is"),
+    ("meanings.tsv", "place=noun.place\tyou", "place=noun.place idle=noun.place\tyou", r"2: column slots: no text of"),
     ("templates.tsv", "{find notpast subj}", "{find notpast num-3}", r"\d+: column text: .* a numeral goes with"),
     ("templates.tsv", "{pronoun subj}", "{pronoun not subj}", r"\d+: column text: .* no row 'neg-pronoun'"),
     ("templates.tsv", "{item with adj}", "{item with bank}", r"\d+: column text: .* with what\? name a slot"),

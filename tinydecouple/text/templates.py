@@ -71,6 +71,10 @@ def read_templates(meanings: Path, templates: Path, cities: dict[str, dict[str, 
         for variety in ("en", "msa", "dialect"):
             if variety not in template.texts:
                 raise slip(said_in[name], "template", f"{name!r} has no row for {variety} in templates.tsv; write one")
+        said = {name for parts in template.texts.values() for part in parts if not isinstance(part, str)
+                for name in (part.name, part.ref)}
+        if idle := [slot for slot in template.slots if slot not in said]:
+            raise slip(said_in[name], "slots", f"no text of {name!r} says {idle[0]!r}; write it into one, or delete it")
         for city, about in cities.items():
             template.texts[city] = next(template.texts[v] for v in (city, about["region"], "dialect")
                                         if v in template.texts)
