@@ -157,7 +157,8 @@ def test_run_all_runs_in_order_stops_at_a_failure_and_copies_figures(tmp_path):
     (there / "02_b.py").write_text("print('two', flush=True)", encoding="utf-8")
     (there / "01_a.py").write_text("print('one', flush=True)", encoding="utf-8")
     done = go()
-    assert done.returncode == 0 and re.search(r"one\ntwo\n +\d+ s  01_a.py\n +\d+ s  02_b.py", done.stdout), done.stdout
+    said = r"== 01_a.py\none\n== 02_b.py\ntwo\n +\d+ s  01_a.py\n +\d+ s  02_b.py"
+    assert done.returncode == 0 and re.search(said, done.stdout), done.stdout
     assert go("--figures").returncode == 2 and "pip install matplotlib" in go("--figures").stderr
     (tmp_path / "runs" / "tutorials" / "figures").mkdir(parents=True)
     (tmp_path / "runs" / "tutorials" / "figures" / "a.png").write_bytes(b"picture")

@@ -5,7 +5,7 @@
 # what exactly one training example holds, and which of its positions the method may look at.
 #
 # **Before**: tutorial 1. Entropy and code length are THEORY (9); read it when section 5 asks for it.
-# **Time**: 15 seconds of computing, 25 minutes of reading. **Difficulty**: easy.
+# **Time**: 20 seconds of computing, the pretraining included; 25 minutes of reading. **Difficulty**: easy.
 
 # %%
 from collections import Counter

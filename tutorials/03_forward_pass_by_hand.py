@@ -6,7 +6,7 @@
 # compute yourself, and you know why its length says little and its direction much.
 #
 # **Before**: tutorial 2; THEORY (1) to (5) beside you.
-# **Time**: 15 seconds of computing, 35 minutes of reading. **Difficulty**: middle.
+# **Time**: 10 seconds of computing, 35 minutes of reading. **Difficulty**: middle.
 
 # %%
 import copy

@@ -20,6 +20,7 @@ def main(arguments: list[str]) -> int:
         return 2
     seconds = []
     for script in SCRIPTS:
+        print(f"== {script.name}", flush=True)
         started = time.perf_counter()
         code = subprocess.run([sys.executable, str(script)]).returncode
         seconds.append((script.name, time.perf_counter() - started))

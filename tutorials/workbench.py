@@ -88,8 +88,8 @@ def _remake(name: str, make: Callable[[Path], None]) -> None:
         make(run)
         load_model(run, CPU)
     except TinyDecoupleError as error:
-        raise TinyDecoupleError(f"{error} -- in a tutorial: delete the folder {run} and start the tutorial again; "
-                                "it is made anew") from None
+        told = str(error).rpartition(";")[0] or str(error)  # without the remedy, which speaks of the command line
+        raise TinyDecoupleError(f"{told}; delete the folder {run} and start the tutorial again") from None
 
 
 def opened(run: Path) -> tuple[Transformer, Tokenizer, ParallelCorpus]:

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -102,7 +103,7 @@ def load_checkpoint(run: Path) -> dict[str, Any] | None:
         _ = state["complete"], state["step"], state["model"], state["tokenizer"]
         return state
     except Exception as error:  # torch reports a damaged file by many types
-        reason = repr(error).splitlines()[0][:80]
+        reason = shorten(repr(error), 80, placeholder=" …")
         raise TinyDecoupleError(f"{path}: damaged ({reason}); run again with --overwrite") from None
 
 
