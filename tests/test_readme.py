@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tinydecouple.text.phrasebook import meanings, phrasebook, render
+from tinydecouple.text.phrasebook.meanings import meanings, phrasebook, render
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

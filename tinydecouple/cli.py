@@ -17,11 +17,11 @@ from tinydecouple.text.readers import MADE, CorpusOptions
 from tinydecouple.training.decoupler import DecoupleOptions
 from tinydecouple.training.train import TrainOptions
 
-PRETRAIN, FINETUNE = TrainOptions(epochs=3, rate=3e-3), TrainOptions()  # chosen on dev, for plain fine-tuning
+PRETRAIN, FINETUNE = TrainOptions(epochs=3, learning_rate=3e-3), TrainOptions()  # chosen on dev, for plain fine-tuning
 ON_DISK = {"vocabulary": 800, "pretrain_epochs": 12, "epochs": 8}  # chosen on dev, for plain, of MediaWiki's messages
 CORPUS = CorpusOptions.__dataclass_fields__["corpus"].metadata  # the corpus command takes it by place
 SMOKE = {"run": Path("runs/smoke"), "keys": 150, "per_variety": 30, "trickle": 5, "width": 32, "vocabulary": 800,
-         "epochs": 2, "rate": 1e-2, "pretrain_epochs": 4, "pretrain_rate": 1e-2, "refreshes": 4}
+         "epochs": 2, "learning_rate": 1e-2, "pretrain_epochs": 4, "pretrain_learning_rate": 1e-2, "refreshes": 4}
 
 
 class Parser(argparse.ArgumentParser):

@@ -15,18 +15,19 @@ from tqdm import tqdm
 
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.evaluation import figures, report
-from tinydecouple.evaluation.corpora import distances, summary
-from tinydecouple.evaluation.probing import gather_states, probe_layer, probing_table, read_states
+from tinydecouple.evaluation.probe_report import gather_states, probe_layer, probing_table, read_states
 from tinydecouple.evaluation.score import Direction, one_line, translate
+from tinydecouple.files import write, write_json
 from tinydecouple.model.decode import decode
 from tinydecouple.model.transformer import ModelOptions, pick_device
 from tinydecouple.text.corpus import ParallelCorpus, write_tsv
-from tinydecouple.text.phrasebook import meanings, phrasebook, render
+from tinydecouple.text.corpus_stats import distances, summary
+from tinydecouple.text.phrasebook.meanings import meanings, phrasebook, render
 from tinydecouple.text.readers import CorpusOptions, fingerprint, load_corpus, region_of
 from tinydecouple.training.batches import prompt
-from tinydecouple.training.checkpoint import load_model, open_run, read_config, write, write_json
+from tinydecouple.training.checkpoint import load_model, open_run, read_config
 from tinydecouple.training.decoupler import DecoupleOptions
-from tinydecouple.training.runs import check, finetune, pretrain, run_corpus
+from tinydecouple.training.pipeline import check, finetune, pretrain, run_corpus
 from tinydecouple.training.train import TrainOptions
 
 T = TypeVar("T")

@@ -14,9 +14,9 @@ import numpy as np
 import workbench as wb
 from sacrebleu.metrics import CHRF
 
-from tinydecouple.evaluation.corpora import describe, distances
 from tinydecouple.text.corpus import split_by_key
-from tinydecouple.text.phrasebook import meanings, phrasebook
+from tinydecouple.text.corpus_stats import describe, distances
+from tinydecouple.text.phrasebook.meanings import meanings, phrasebook
 from tinydecouple.text.readers import CorpusOptions, load_corpus, region_of
 from tinydecouple.text.splits import fold, leaks
 
@@ -212,7 +212,7 @@ print("tutorial 1: all assertions hold")
 # Answers: `hint(1)`, `hint(2)`, `hint(3)`. Try first.
 #
 # ## Where to read next
-# `tinydecouple/text/corpus.py`, `text/splits.py`, `evaluation/corpora.py`; the whole table: `python -m tinydecouple
+# `tinydecouple/text/corpus.py`, `text/splits.py`, `text/corpus_stats.py`; the whole table: `python -m tinydecouple
 # corpus phrasebook`. Your own text: [your_own_corpus.md](your_own_corpus.md). Then tutorial 2.
 
 

@@ -130,8 +130,8 @@ print("tutorial 4: all assertions hold")
 # %% [markdown]
 # ## Exercises
 # 1. Fine-tune for one epoch instead of three: `python -m tinydecouple finetune --from runs/tutorials/pretrained --run
-#    runs/short --strength 0 --rate 9e-3 --budget 512 --refreshes 8 --epochs 1`, then `python -m tinydecouple evaluate
-#    runs/short`. What happens to chrF++, and to leakage?
+#    runs/short --strength 0 --learning-rate 9e-3 --batch-tokens 512 --refreshes 8 --epochs 1`, then
+#    `python -m tinydecouple evaluate runs/short`. What happens to chrF++, and to leakage?
 # 2. Why are both directions, standard to dialect and dialect to standard, in fine-tuning, when the primary score is
 #    only the first?
 # 3. Leakage counts words that are the standard's *and not the reference's*. Which mistakes does it miss, and when

@@ -11,7 +11,7 @@
 import numpy as np
 import workbench as wb
 
-from tinydecouple.evaluation.probing import gather_states, held_out_accuracy
+from tinydecouple.evaluation.probe_report import gather_states, held_out_accuracy
 from tinydecouple.method import probe as vp
 from tinydecouple.method.codelength import variational_bits
 from tinydecouple.method.planted import plant

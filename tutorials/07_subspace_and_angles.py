@@ -12,7 +12,7 @@
 import numpy as np
 import workbench as wb
 
-from tinydecouple.evaluation.probing import gather_states
+from tinydecouple.evaluation.probe_report import gather_states
 from tinydecouple.method import subspace as sub
 from tinydecouple.method.planted import plant
 from tinydecouple.method.probe import cross_entropy, fit, new_probe, standardise
@@ -256,7 +256,7 @@ print("tutorial 7: all assertions hold")
 # Answers: `hint(1)`, `hint(2)`, `hint(3)`. Try first.
 #
 # ## Where to read next
-# `tinydecouple/method/subspace.py`, then `evaluation/probing.py`, whose table prints angles beside their null
+# `tinydecouple/method/subspace.py`, then `evaluation/probe_report.py`, whose table prints angles beside their null
 # (`python -m tinydecouple probe RUN`). Then tutorial 8.
 
 

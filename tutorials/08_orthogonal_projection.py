@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 import workbench as wb
 
-from tinydecouple.evaluation.probing import gather_states
+from tinydecouple.evaluation.probe_report import gather_states
 from tinydecouple.method.codelength import entropy_bits, variational_bits
 from tinydecouple.method.erasure import Eraser, inlp, leace, reject_span
 from tinydecouple.method.planted import plant

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 import workbench as wb
 
-from tinydecouple.evaluation.probing import gather_states
+from tinydecouple.evaluation.probe_report import gather_states
 from tinydecouple.method.codelength import entropy_bits, variational_bits
 from tinydecouple.method.probe import fit, new_probe, standardise
 from tinydecouple.method.projection import penalty
@@ -198,8 +198,8 @@ print("tutorial 9: all assertions hold")
 # %% [markdown]
 # ## Exercises
 # 1. `--subspace frozen` keeps the first basis for the whole run (`python -m tinydecouple finetune --from
-#    runs/tutorials/pretrained --run runs/frozen --layer 2 --subspace frozen --rate 9e-3 --epochs 3 --budget 512
-#    --refreshes 8`, then `python -m tinydecouple probe runs/frozen`). What do you expect of the norm inside it, and
+#    runs/tutorials/pretrained --run runs/frozen --layer 2 --subspace frozen --learning-rate 9e-3 --epochs 3
+#    --batch-tokens 512 --refreshes 8`, then `python -m tinydecouple probe runs/frozen`). What do you expect of the norm inside it, and
 #    of a fresh probe's code length?
 # 2. With `--refreshes 1` the paper's method is the frozen control. Which number in the log tells whether more
 #    refreshes are worth their cost?

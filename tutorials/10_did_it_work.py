@@ -12,7 +12,7 @@
 import numpy as np
 import workbench as wb
 
-from tinydecouple.evaluation.probing import gather_states
+from tinydecouple.evaluation.probe_report import gather_states
 from tinydecouple.evaluation.score import group
 from tinydecouple.evaluation.significance import paired_bootstrap
 

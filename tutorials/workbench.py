@@ -30,7 +30,7 @@ from tinydecouple.model.transformer import ModelOptions, Transformer  # noqa: E4
 from tinydecouple.text.corpus import ParallelCorpus  # noqa: E402
 from tinydecouple.text.readers import CorpusOptions, load_corpus  # noqa: E402
 from tinydecouple.text.tokenizer import Tokenizer  # noqa: E402
-from tinydecouple.training import runs  # noqa: E402
+from tinydecouple.training import pipeline  # noqa: E402
 from tinydecouple.training.checkpoint import load_model  # noqa: E402
 from tinydecouple.training.decoupler import DecoupleOptions  # noqa: E402
 from tinydecouple.training.train import TrainOptions  # noqa: E402
@@ -42,8 +42,8 @@ CPU = torch.device("cpu")
 # The small experiment: four cities instead of 25, so that a fine-tuning takes seconds. Chosen on dev, for plain.
 CORPUS = CorpusOptions(varieties="rab,cai,bei,bag")
 MODEL = ModelOptions(width=96, blocks=2)
-PRETRAIN = TrainOptions(epochs=4, rate=6e-3, budget=512)
-FINETUNE = TrainOptions(epochs=3, rate=9e-3, budget=512)
+PRETRAIN = TrainOptions(epochs=4, learning_rate=6e-3, batch_tokens=512)
+FINETUNE = TrainOptions(epochs=3, learning_rate=9e-3, batch_tokens=512)
 DECOUPLE = DecoupleOptions(refreshes=8)
 ARMS = {  # arm -> what differs from decoupled fine-tuning: options of training, options of decoupling
     "plain": ({}, {"strength": 0.0}),
@@ -56,14 +56,14 @@ ARMS = {  # arm -> what differs from decoupled fine-tuning: options of training,
 if SMOKE:
     CORPUS = dataclasses.replace(CORPUS, keys=150, per_variety=30, trickle=5)
     MODEL = ModelOptions(vocabulary=800, width=32, blocks=2)
-    PRETRAIN = FINETUNE = TrainOptions(epochs=1, rate=1e-2)
+    PRETRAIN = FINETUNE = TrainOptions(epochs=1, learning_rate=1e-2)
     DECOUPLE = DecoupleOptions(refreshes=3, probe_states=256, probe_steps=20)
 
 
 @lru_cache
 def pretrained() -> Path:
     """The pretrained run that all fine-tuning starts from; made in about 20 seconds if absent."""
-    _remake("pretrained", lambda run: runs.pretrain(run, CORPUS, MODEL, PRETRAIN, CPU))
+    _remake("pretrained", lambda run: pipeline.pretrain(run, CORPUS, MODEL, PRETRAIN, CPU))
     return RUNS / "pretrained"
 
 
@@ -75,7 +75,7 @@ def finetuned(arm: str, seed: int = 1) -> Path:
     """
     train, decouple = ARMS[arm]
     start, name = pretrained(), f"{arm}-{seed}"
-    _remake(name, lambda run: runs.finetune(run, start, dataclasses.replace(FINETUNE, seed=seed, **train),
+    _remake(name, lambda run: pipeline.finetune(run, start, dataclasses.replace(FINETUNE, seed=seed, **train),
                                             dataclasses.replace(DECOUPLE, **decouple), CPU))
     return RUNS / name
 

@@ -5,10 +5,10 @@ from collections import Counter
 
 import pytest
 
-from tinydecouple.text.formats import read_flores, read_tsv_rows, recognise
-from tinydecouple.text.madar import CITIES, read_madar
-from tinydecouple.text.mediawiki import plain_text, read_mediawiki
-from tinydecouple.text.tatoeba import read_tatoeba
+from tinydecouple.text.formats.formats import read_flores, read_tsv_rows, recognise
+from tinydecouple.text.formats.madar import CITIES, read_madar
+from tinydecouple.text.formats.mediawiki import plain_text, read_mediawiki
+from tinydecouple.text.formats.tatoeba import read_tatoeba
 
 BOM = b"\xef\xbb\xbf"
 MADAR_HEADER = "sentID.BTEC\tsplit\tlang\tsent\n"

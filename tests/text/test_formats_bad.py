@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.text.formats import read_flores, read_tsv_rows, recognise
-from tinydecouple.text.madar import CITIES, read_madar
-from tinydecouple.text.mediawiki import read_mediawiki
-from tinydecouple.text.tatoeba import read_tatoeba
+from tinydecouple.text.formats.formats import read_flores, read_tsv_rows, recognise
+from tinydecouple.text.formats.madar import CITIES, read_madar
+from tinydecouple.text.formats.mediawiki import read_mediawiki
+from tinydecouple.text.formats.tatoeba import read_tatoeba
 
 LONG = "key\tvariety\ttext\n"
 MADAR_HEADER = "sentID.BTEC\tsplit\tlang\tsent\n"

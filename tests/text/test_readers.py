@@ -6,7 +6,7 @@ import json
 import pytest
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.text.madar import CITIES
+from tinydecouple.text.formats.madar import CITIES
 from tinydecouple.text.readers import CorpusOptions, choose, fingerprint, load_corpus, read_corpus, region_of
 from tinydecouple.text.splits import fold
 

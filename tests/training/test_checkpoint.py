@@ -5,7 +5,8 @@ import torch
 
 import tinydecouple
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.training.checkpoint import load_model, open_run, read_config, write
+from tinydecouple.files import write
+from tinydecouple.training.checkpoint import load_model, open_run, read_config
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from tinydecouple.training.checkpoint import load_checkpoint
 from tinydecouple.training.decoupler import DecoupleOptions, Decoupler, strength_at
 from tinydecouple.training.train import TrainOptions, mean_loss, rate_at, train
 
-SHORT = TrainOptions(epochs=2, budget=300)
+SHORT = TrainOptions(epochs=2, batch_tokens=300)
 SETTING = DecoupleOptions(strength=0.5, layer=1, refreshes=4, probe_states=256, probe_steps=10)
 
 
@@ -44,7 +44,7 @@ def log_of(folder):
 
 
 def test_the_loss_falls(setup, tmp_path):
-    setup(tmp_path, options=TrainOptions(epochs=4, budget=300, rate=1e-2))
+    setup(tmp_path, options=TrainOptions(epochs=4, batch_tokens=300, learning_rate=1e-2))
     dev = [r["dev_loss"] for r in log_of(tmp_path) if "dev_loss" in r]
     assert dev[-1] < dev[0] - 0.5, f"dev loss from {dev[0]:.2f} to {dev[-1]:.2f} nats a token"
 
@@ -120,8 +120,8 @@ def test_a_complete_run_is_not_trained_again(setup, tmp_path):
 
 
 def test_a_diverged_run_says_so(setup, tmp_path):
-    with pytest.raises(TinyDecoupleError, match="the loss is .* lower --rate"):
-        setup(tmp_path, options=TrainOptions(epochs=20, budget=300, rate=1e12, clip=1e12))
+    with pytest.raises(TinyDecoupleError, match="the loss is .* lower --learning-rate"):
+        setup(tmp_path, options=TrainOptions(epochs=20, batch_tokens=300, learning_rate=1e12, max_grad_norm=1e12))
 
 
 def test_the_standards_loss_weighted_down(corpus, tokenizer, model):
@@ -143,7 +143,7 @@ def test_a_weight_of_the_standard_reaches_training(setup, tmp_path):
 
 
 def test_learning_rate_rises_then_falls_to_nothing():
-    rates = [rate_at(TrainOptions(rate=1.0), step, 100) for step in range(100)]
+    rates = [rate_at(TrainOptions(learning_rate=1.0), step, 100) for step in range(100)]
     assert rates[0] == pytest.approx(0.1) and max(rates) == rates[9] == 1.0 and rates[-1] < 0.001
     assert np.all(np.diff(rates[:10]) > 0) and np.all(np.diff(rates[10:]) < 0)
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from tinydecouple.evaluation.score import Direction, chrf, copied, exact_match, group, leakage, mean_chrf, signature
 from tinydecouple.evaluation.significance import paired_bootstrap
+from tinydecouple.files import write, write_json
 from tinydecouple.text.corpus import ParallelCorpus
-from tinydecouple.training.checkpoint import write, write_json
 
 COLUMNS = ("source_variety", "target_variety", "key", "source", "reference", "output")
 

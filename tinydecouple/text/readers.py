@@ -12,14 +12,14 @@ from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.options import option
 from tinydecouple.text.corpus import ParallelCorpus, check_usable, subsample
 from tinydecouple.text.family import family_corpus, region
-from tinydecouple.text.formats import SHAPES, Row, read_flores, read_tsv_rows, recognise, refuser
+from tinydecouple.text.formats.formats import SHAPES, Row, read_flores, read_tsv_rows, recognise, refuser
+from tinydecouple.text.formats.madar import read_madar
+from tinydecouple.text.formats.mediawiki import read_mediawiki
+from tinydecouple.text.formats.tatoeba import read_tatoeba
 from tinydecouple.text.hygiene import clean
-from tinydecouple.text.madar import read_madar
-from tinydecouple.text.mediawiki import read_mediawiki
-from tinydecouple.text.phrasebook import TABLES, phrasebook, phrasebook_corpus
+from tinydecouple.text.phrasebook.meanings import TABLES, phrasebook, phrasebook_corpus
+from tinydecouple.text.phrasebook.tables import FILES
 from tinydecouple.text.splits import leaks, split_without_leaks
-from tinydecouple.text.tables import FILES
-from tinydecouple.text.tatoeba import read_tatoeba
 
 MADE = ("phrasebook", "family")  # corpora made by rule; any other name is a file or a folder
 USUAL = {"madar": ("msa", "en"), "flores": ("arb", "eng"), "mediawiki": (None, "en"), "tatoeba": (None, "eng")}

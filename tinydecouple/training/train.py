@@ -13,11 +13,12 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.files import write
 from tinydecouple.model.transformer import Transformer
 from tinydecouple.options import option
 from tinydecouple.text.tokenizer import Tokenizer
 from tinydecouple.training.batches import IGNORE, Batch, Example, bucket, collate
-from tinydecouple.training.checkpoint import load_checkpoint, save_checkpoint, write
+from tinydecouple.training.checkpoint import load_checkpoint, save_checkpoint
 from tinydecouple.training.decoupler import Decoupler, strength_at
 
 CHECKPOINTS = 20  # a run, if nothing else decides: a cut-off run loses 5 %
@@ -27,13 +28,13 @@ ORDER, REFRESH = 0, 1  # what a generator is for; with seed and count it makes s
 @dataclass(frozen=True)
 class TrainOptions:
     epochs: int = option(2, "times that every example is seen", least=1)
-    rate: float = option(4e-3, "AdamW's learning rate at its highest, after a tenth of the run; then a cosine to 0",
-                         least=0)
-    budget: int = option(1024, "positions a batch, padding counted", least=1)
+    learning_rate: float = option(4e-3, "AdamW's peak learning rate: linear warm-up over a tenth of the run, "
+                                  "then cosine decay to 0", least=0)
+    batch_tokens: int = option(1024, "tokens per batch, padding included", least=1)
     weight_decay: float = option(0.01, "weight decay of AdamW, on matrices only", least=0)
     standard_weight: float = option(1.0, "weight of the loss on text in the standard; below 1, the control that merely "
                                     "gives the standard less say", least=0)
-    clip: float = option(1.0, "longest gradient; a longer one is shortened to this", least=0)
+    max_grad_norm: float = option(1.0, "longest gradient; a longer one is shortened to this", least=0)
     seed: int = option(1, "seed of initial weights, batch order and probe noise", least=0)
 
 
@@ -41,8 +42,8 @@ def rate_at(options: TrainOptions, step: int, total: int) -> float:
     """Learning rate at a step counted from 0 in a run of `total`."""
     warm_up = max(1, total // 10)
     if step < warm_up:
-        return options.rate * (step + 1) / warm_up
-    return options.rate * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, total - warm_up)))
+        return options.learning_rate * (step + 1) / warm_up
+    return options.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, total - warm_up)))
 
 
 def batch_loss(model: Transformer, batch: Batch,
@@ -132,13 +133,13 @@ def train(model: Transformer, tokenizer: Tokenizer, examples: list[Example], dev
                     loss = loss + strength * penalty
                     record |= {"penalty": penalty.item(), "strength": strength}
                 if not math.isfinite(loss.item()):
-                    raise TinyDecoupleError(f"{run}: the loss is {loss.item()} at step {step}; lower --rate or "
-                                            "--strength, with --overwrite")
-                record["rate"] = optimizer.param_groups[0]["lr"] = optimizer.param_groups[1]["lr"] = \
+                    raise TinyDecoupleError(f"{run}: the loss is {loss.item()} at step {step}; lower "
+                                            "--learning-rate or --strength, with --overwrite")
+                record["learning_rate"] = optimizer.param_groups[0]["lr"] = optimizer.param_groups[1]["lr"] = \
                     rate_at(options, step, total)
                 optimizer.zero_grad()
                 loss.backward()
-                torch.nn.utils.clip_grad_norm_(model.parameters(), options.clip)
+                torch.nn.utils.clip_grad_norm_(model.parameters(), options.max_grad_norm)
                 optimizer.step()
                 log.append(record)
                 step += 1
@@ -160,4 +161,4 @@ def read_log(run: Path, done: int) -> list[dict[str, Any]]:
 
 
 def _order(examples: list[Example], options: TrainOptions, number: int) -> list[list[Example]]:
-    return bucket(examples, options.budget, np.random.default_rng([options.seed, ORDER, number]))
+    return bucket(examples, options.batch_tokens, np.random.default_rng([options.seed, ORDER, number]))

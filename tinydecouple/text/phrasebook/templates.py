@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tinydecouple.text.tables import (
+from tinydecouple.text.phrasebook.tables import (
     FILES,
     HIDDEN,
     PERSONS,

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.text.formats import (
+from tinydecouple.text.formats.formats import (
     MESSAGE_FILE,
     SHAPES,
     Bad,

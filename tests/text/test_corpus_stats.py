@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from tinydecouple.evaluation.corpora import describe, distances, summary
 from tinydecouple.text.corpus import ParallelCorpus
+from tinydecouple.text.corpus_stats import describe, distances, summary
 
 NOTES = {"left out: ragged row": 3}
 

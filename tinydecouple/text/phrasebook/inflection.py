@@ -5,7 +5,7 @@ from one variety to the next is not in the rules but in the lexicon: prefixes an
 (`neg-past`), the future, the dual, the place of the demonstrative. A pattern marks the place of the word by ~.
 """
 
-from tinydecouple.text.tables import PERSONS, Entry
+from tinydecouple.text.phrasebook.tables import PERSONS, Entry
 
 VERB_FORMS = {"past", "now", "bare", "will", "prog", "notpast", "notnow", "notwill", "do", "dont"}
 FORMS = {  # kind: the forms that a template may ask for

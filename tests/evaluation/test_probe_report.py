@@ -8,7 +8,7 @@ import pytest
 
 from tinydecouple.cli import main
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.evaluation.probing import States, gather_states, probe_layer, probing_table, read_states
+from tinydecouple.evaluation.probe_report import States, gather_states, probe_layer, probing_table, read_states
 from tinydecouple.method.planted import plant
 
 

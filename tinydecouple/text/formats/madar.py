@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.text.formats import (
+from tinydecouple.text.formats.formats import (
     SHAPES,
     Drop,
     Row,

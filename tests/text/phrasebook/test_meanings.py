@@ -10,10 +10,10 @@ import pytest
 from sacrebleu.metrics import CHRF
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.text.inflect import FORMS, GRAMMAR
-from tinydecouple.text.phrasebook import TABLES, generate, meanings, phrasebook, render
-from tinydecouple.text.tables import PARTS
-from tinydecouple.text.templates import read_tables
+from tinydecouple.text.phrasebook.inflection import FORMS, GRAMMAR
+from tinydecouple.text.phrasebook.meanings import TABLES, generate, meanings, phrasebook, render
+from tinydecouple.text.phrasebook.tables import PARTS
+from tinydecouple.text.phrasebook.templates import read_tables
 
 BOOK = phrasebook()
 EVERY = meanings(BOOK)
