@@ -91,7 +91,7 @@ def test_another_configuration_or_version_is_refused(runs, tmp_path, capsys, mon
     before = (plain / "checkpoint.pt").read_bytes()
     small = ("--epochs", "1", "--layer", "1", "--refreshes", "2")
     again = ("finetune", "--from", pre, "--run", plain, *small, "--strength")
-    assert "decouple.strength: there 0.0, asked 0.5" in fails(capsys, *again, "0.5")
+    assert "decouple.strength: stored 0.0, asked for 0.5" in fails(capsys, *again, "0.5")
     assert "no readable config.json" in fails(capsys, "finetune", "--from", tmp_path, "--run", tmp_path / "x")
     assert "is a fine-tuned run" in fails(capsys, "finetune", "--from", plain, "--run", tmp_path / "x")
     assert not (tmp_path / "x").exists()
@@ -137,7 +137,8 @@ def test_evaluate_one_run_and_two(runs, capsys):
     assert "| std -> dialect, mean of 25 |" in capsys.readouterr().out
     main(["evaluate", str(runs / "plain"), "--against", str(runs / "pretrained"), "--split", "test"])
     out = capsys.readouterr().out
-    assert "95 % interval" in out and out == (runs / "plain" / "test" / "table.md").read_text(encoding="utf-8") + "\n"
+    assert "95 % paired bootstrap" in out
+    assert out == (runs / "plain" / "test" / "table.md").read_text(encoding="utf-8") + "\n"
     assert json.loads((runs / "plain" / "test" / "scores.json").read_text(encoding="utf-8"))["split"] == "test"
 
 
@@ -204,7 +205,7 @@ def test_smoke_goes_through_every_stage_and_shows_its_result_again(tmp_path, cap
     first, said = capsys.readouterr()
     assert "done in" in said
     for name in ("config.json", "scores.json", "table.md", "pretrained/checkpoint.pt", "plain/test/translations.tsv",
-                 "decoupled/test/scores.json", "decoupled/log.jsonl", "plain/config.json"):
+                 "decoupled/test/scores.json", "random/log.jsonl", "plain/config.json"):
         assert (run / name).exists(), f"{name} is missing from the run directory"
     assert first.count("reference") == 5 and "msa -> dialect, mean of 25" in first and str(run) in first
     assert not list(run.rglob("*.part")), "a temporary file was left behind"
@@ -215,12 +216,15 @@ def test_smoke_goes_through_every_stage_and_shows_its_result_again(tmp_path, cap
 
 @pytest.mark.parametrize("option, says", [
     (["--layer", "9"], "--layer 9: the model has layers 0 (embedding) to 4"),
-    (["--rank", "2"], "so rank 1 to 1"),
+    (["--rank", "2"], "--rank 2: expected 1 to 1"),
     (["--strength", "inf"], "argument --strength: inf is not within 0"),
-    (["--labels", "all-varieties", "--rank", "9", "--width", "8"], "so rank 1 to 8"),
+    (["--labels", "all-varieties", "--rank", "9", "--width", "8"], "--rank 9: states of width 8 allow 1 to 8"),
+    (["--layer", "1,1"], "--layer '1,1': layer 1 is named twice"),
+    (["--arms", "plain,weighted"], "--arms 'weighted' is unknown; expected some of plain, decoupled, random"),
+    (["--subspace", "svd"], "choose from 'probe', 'standard-row'"),
     (["--heads", "3"], "--width 128 over --heads 3"),
     (["--vocabulary", "200"], "--vocabulary 200 is too small"),
-    (["--refreshes", "0"], "use finetune for a plain run"),
+    (["--refreshes", "0"], "use finetune for a run without a probe"),
 ])
 def test_demo_refuses_before_it_trains(tmp_path, capsys, option, says):
     assert says in fails(capsys, "demo", "--keys", "60", "--per-variety", "10", "--run", tmp_path / "run", *option)
@@ -234,10 +238,10 @@ def test_help_shows_every_option_with_its_default():
         for action in command._actions:
             if action.dest != "help":
                 assert action.help, f"{name} {action.option_strings}: no help"
-        shown = command.format_help()
+        shown = "".join(command.format_help().split())  # lines are wrapped at hyphens, too
         for action in command._actions:
             if action.option_strings and action.default not in (None, "==SUPPRESS==") and action.dest != "overwrite":
-                assert f"(default: {action.default})" in " ".join(shown.split()), f"{name} {action.dest}: no default"
+                assert f"(default:{action.default})" in shown, f"{name} {action.dest}: no default"
 
 
 @pytest.mark.parametrize("command, options, expected", [

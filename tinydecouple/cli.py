@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import math
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,6 +13,7 @@ import tinydecouple
 from tinydecouple import commands as do
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.model.transformer import ModelOptions
+from tinydecouple.study.conditions import demo_arms
 from tinydecouple.text.corpus import SPLITS
 from tinydecouple.text.readers import MADE, CorpusOptions
 from tinydecouple.training.decoupler import DecoupleOptions
@@ -47,7 +49,7 @@ def number(kind: type, metadata: Any) -> Any:
 
 
 def add_options(parser: argparse.ArgumentParser, defaults: Any, prefix: str = "", without: str = "") -> None:
-    """An option a field of a dataclass, its help and default beside it."""
+    """One option per field of a dataclass, with its help and default."""
     group = parser.add_argument_group(f"{prefix}{type(defaults).__name__.removesuffix('Options').lower()}")
     for f in dataclasses.fields(defaults):
         if f.name == without:
@@ -72,9 +74,12 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
 
     def run_options(sub: argparse.ArgumentParser, run: str) -> None:
         sub.add_argument("--run", type=Path, default=Path(run), help="directory that the run leaves behind")
-        sub.add_argument("--overwrite", action="store_true", help="replace a run that is there")
+        sub.add_argument("--overwrite", action="store_true", help="replace a run that exists there")
 
-    demo = command(do.demo_command, "everything: corpus, pretraining, plain and decoupled fine-tuning, a table")
+    demo = command(do.demo_command, "everything: corpus, pretraining, fine-tuning of each arm, a table")
+    demo.add_argument("--arms", default=",".join(arm.name for arm in demo_arms(0)),
+                      help="what is compared, the first with each other one: " + "; ".join(
+                          f"{arm.name}, {arm.why}" for arm in demo_arms(0)))
     demo.add_argument("--smoke", action="store_true", help="a run of seconds, through every stage, that learns nothing")
     run_options(demo, "runs/demo")
     add_options(demo, CorpusOptions())
@@ -102,14 +107,15 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     demo.epilog = (on_paths + "--pretrain-epochs {pretrain_epochs} --epochs {epochs}").format(**ON_DISK)
     pre.epilog = (on_paths + "--epochs {pretrain_epochs}").format(**ON_DISK)
 
-    fine = command(do.finetune_command, "fine-tune a pretrained run on standard and dialects, decoupled or plain")
+    fine = command(do.finetune_command, "fine-tune a pretrained run on standard and dialects, with the penalty "
+                   "or, at strength 0, without")
     run_options(fine, "runs/finetuned")
     fine.epilog = f"of a run on text on disk, pass what the demo takes there: --epochs {ON_DISK['epochs']}"
     fine.add_argument("--from", dest="start", type=Path, default=Path("runs/pretrained"), help="pretrained run")
     add_options(fine, FINETUNE)
     add_options(fine, DecoupleOptions())
 
-    say = command(do.translate_command, "translate standard input, a sentence a line, to standard output")
+    say = command(do.translate_command, "translate standard input, one sentence per line, to standard output")
     say.add_argument("run", type=Path, help="directory of a pretrained or fine-tuned run")
     say.add_argument("--source", required=True, help="variety of the input")
     say.add_argument("--target", required=True, help="variety of the output")
@@ -127,14 +133,20 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
 
     score = command(do.evaluate_command, "translate and score a run, or compare it with another")
     score.add_argument("run", type=Path, help="directory of a pretrained or fine-tuned run")
-    score.add_argument("--against", type=Path, help="run to compare with, such as the plain one")
+    score.add_argument("--against", type=Path, help="run to compare with, such as one of strength 0")
     score.add_argument("--split", choices=SPLITS[1:], default="dev", help="choose on dev; read test once")
 
     for sub in (demo, say, score):
-        sub.add_argument("--beam", type=number(int, {"least": 1}), default=1, help="hypotheses a sentence; 1 is greedy")
+        sub.add_argument("--beam", type=number(int, {"least": 1}), default=1,
+                         help="hypotheses per sentence; 1 is greedy")
     for sub in (demo, pre, fine, say, probe, score):
         sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the model runs")
     return top
+
+
+def flagged(message: str) -> str:
+    """The library's `learning_rate` as the command line spells it: --learning-rate."""
+    return re.sub(r"`([a-z_]+)`", lambda name: "--" + name[1].replace("_", "-"), message)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -150,7 +162,7 @@ def main(argv: list[str] | None = None) -> None:
         args.call(args)
         sys.stdout.flush()
     except TinyDecoupleError as error:
-        do.say(f"tinydecouple: {' '.join(str(error).split())}")
+        do.say(f"tinydecouple: {flagged(' '.join(str(error).split()))}")
         sys.exit(2)
     except BrokenPipeError:  # whoever reads, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,28 +6,28 @@ import json
 import sys
 import time
 from difflib import get_close_matches
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.evaluation import figures, report
 from tinydecouple.evaluation.probe_report import gather_states, probe_layer, probing_table, read_states
-from tinydecouple.evaluation.score import Direction, one_line, translate
+from tinydecouple.evaluation.score import one_line
 from tinydecouple.files import write, write_json
 from tinydecouple.model.decode import decode
-from tinydecouple.model.transformer import ModelOptions, pick_device
-from tinydecouple.text.corpus import ParallelCorpus, write_tsv
+from tinydecouple.model.transformer import ModelOptions, Transformer, pick_device
+from tinydecouple.study.cells import score_run, train_arms
+from tinydecouple.study.conditions import apply, choose_arms, demo_arms
+from tinydecouple.text.corpus import write_tsv
 from tinydecouple.text.corpus_stats import distances, summary
 from tinydecouple.text.phrasebook.meanings import meanings, phrasebook, render
-from tinydecouple.text.readers import CorpusOptions, fingerprint, load_corpus, region_of
+from tinydecouple.text.readers import CorpusOptions, load_corpus, region_of
 from tinydecouple.training.batches import prompt
 from tinydecouple.training.checkpoint import load_model, open_run, read_config
 from tinydecouple.training.decoupler import DecoupleOptions
-from tinydecouple.training.pipeline import check, finetune, pretrain, run_corpus
+from tinydecouple.training.pipeline import decouplers, finetune, new_tokenizer, pretrain, run_corpus, same_corpus
 from tinydecouple.training.train import TrainOptions
 
 T = TypeVar("T")
@@ -38,47 +38,44 @@ def options(kind: type[T], args: argparse.Namespace, prefix: str = "") -> T:
 
 
 def demo_command(args: argparse.Namespace) -> None:
-    stages = {"corpus": options(CorpusOptions, args), "model": options(ModelOptions, args),
-              "pretrain": options(TrainOptions, args, "pretrain-"), "train": options(TrainOptions, args),
-              "decouple": options(DecoupleOptions, args)}
-    if not stages["decouple"].refreshes:
-        raise TinyDecoupleError("demo --refreshes 0: the demo compares with decoupling; use finetune for a plain run")
+    corpus_options, model_options = options(CorpusOptions, args), options(ModelOptions, args)
+    pretraining, training = options(TrainOptions, args, "pretrain-"), options(TrainOptions, args)
+    decouple = options(DecoupleOptions, args)
+    if not decouple.refreshes:
+        raise TinyDecoupleError("`refreshes` 0: the demo compares with decoupling; use finetune for a run "
+                                "without a probe")
+    arms = choose_arms(demo_arms(decouple.strength), args.arms)
+    decouple = dataclasses.replace(decouple, strength=0.0)  # what the first arm has, and each arm may change
     device, run, started = pick_device(args.device), args.run, time.perf_counter()
-    corpus = load_corpus(stages["corpus"])
-    check(corpus, stages["model"], stages["decouple"])
-    stages_said = {name: dataclasses.asdict(stage) for name, stage in stages.items()}
-    sha = fingerprint(stages["corpus"])
-    open_run(run, {"kind": "demo", "beam": args.beam, "corpus_sha256": sha, **stages_said}, args.overwrite)
+    corpus = load_corpus(corpus_options)
+    tokenizer = new_tokenizer(corpus, model_options)
+    for arm in arms:  # what training would refuse later is refused now
+        decouplers(apply(arm, training, decouple)[1], len(corpus.family), model_options)
+    Transformer(**dataclasses.asdict(model_options))
+    config = {"kind": "demo", "beam": args.beam, "corpus_sha256": corpus.fingerprint,
+              "arms": [dataclasses.asdict(arm) for arm in arms], "corpus": dataclasses.asdict(corpus_options),
+              "model": dataclasses.asdict(model_options), "pretrain": dataclasses.asdict(pretraining),
+              "train": dataclasses.asdict(training), "decouple": dataclasses.asdict(decouple)}
+    open_run(run, config, args.overwrite)
     if not (run / "table.md").exists():
-        say(f"{run}: pretraining, so that the standard is dominant")
-        pretrain(run / "pretrained", stages["corpus"], stages["model"], stages["pretrain"], device)
-        systems = {}
-        for arm, decouple in (("plain", dataclasses.replace(stages["decouple"], strength=0.0)),
-                              ("decoupled", stages["decouple"])):
-            say(f"{arm} fine-tuning, lambda {decouple.strength:g} (at {time.perf_counter() - started:.0f} s)")
-            finetune(run / arm, run / "pretrained", stages["train"], decouple, device)
-        say(f"translating and scoring the test split (at {time.perf_counter() - started:.0f} s)")
-        for arm in ("plain", "decoupled"):
-            systems[arm] = score_run(run / arm, corpus, "test", args.beam, device)
+        def say_at(text: str) -> None:
+            say(f"{text} (at {time.perf_counter() - started:.0f} s)")
+
+        say_at(f"{run}: pretraining, so that the standard is dominant")
+        pretrain(run / "pretrained", corpus, tokenizer, corpus_options, model_options, pretraining, device)
+        train_arms(run, arms, run / "pretrained", corpus, training, decouple, device, say_at)
+        say_at("translating and scoring the test split")
+        systems = {arm.name: score_run(run / arm.name, corpus, "test", args.beam, device) for arm in arms}
         result = report.compare(systems, corpus, args.seed)
         write_json(run / "scores.json", result)
-        examples = report.side_by_side(*systems.values(), corpus.pivot)
-        write(run / "table.md", f"{report.table(result, 'test')}\n```\n{examples}\n```\n")
+        examples = report.side_by_side(systems, corpus.pivot)
+        write(run / "table.md", f"{report.summary(result, 'test')}\n{report.dialect_rows(result)}\n"
+                                f"```\n{examples}\n```\n")
         say(f"done in {time.perf_counter() - started:.0f} s{peak_memory()}")
     print((run / "table.md").read_text(encoding="utf-8"))
     result = json.loads((run / "scores.json").read_text(encoding="utf-8"))
-    drawn = figures.draw(run, result, {arm: run / arm for arm in ("plain", "decoupled")})
+    drawn = figures.draw(run, result, {arm.name: run / arm.name for arm in arms})
     print(f"run directory: {run}\nfigures: {', '.join(map(str, drawn)) or 'none; pip install matplotlib, then again'}")
-
-
-def score_run(run: Path, corpus: ParallelCorpus, split: str, beam: int,
-              device: torch.device) -> list[Direction]:
-    """Translate a split and leave translations.tsv and scores.json in a folder of the run named after it."""
-    model, tokenizer, _ = load_model(run, device)
-    system = translate(model, tokenizer, corpus, split, beam, label=f"translating, {run.name}")
-    report.write_translations(run / split, system)
-    report.write_scores(run / split, system, corpus, {"split": split, "beam": beam})
-    return system
 
 
 def corpus_command(args: argparse.Namespace) -> None:
@@ -123,26 +120,29 @@ def show(chosen: CorpusOptions, key: str) -> str:
 
 
 def pretrain_command(args: argparse.Namespace) -> None:
-    pretrain(args.run, options(CorpusOptions, args), options(ModelOptions, args), options(TrainOptions, args),
-             pick_device(args.device), args.overwrite)
+    corpus_options, model_options = options(CorpusOptions, args), options(ModelOptions, args)
+    corpus, device = load_corpus(corpus_options), pick_device(args.device)
+    pretrain(args.run, corpus, new_tokenizer(corpus, model_options), corpus_options, model_options,
+             options(TrainOptions, args), device, args.overwrite)
     say(f"pretrained: {args.run}")
 
 
 def finetune_command(args: argparse.Namespace) -> None:
-    finetune(args.run, args.start, options(TrainOptions, args), options(DecoupleOptions, args),
-             pick_device(args.device), args.overwrite)
+    device = pick_device(args.device)
+    finetune(args.run, args.start, run_corpus(args.start), options(TrainOptions, args), options(DecoupleOptions, args),
+             device, args.overwrite)
     say(f"fine-tuned: {args.run}")
 
 
 def probe_command(args: argparse.Namespace) -> None:
     if (args.run is None) == (args.states is None):
-        raise TinyDecoupleError("probe: name either a run or --states FILE.npz")
+        raise TinyDecoupleError("probe: name either a run or `states` FILE.npz")
     rng = np.random.default_rng(args.seed)
     if args.states:
         states, folder = read_states(args.states, args.standard), args.out
     else:
         if args.standard:
-            raise TinyDecoupleError("--standard goes with --states; a run knows its standard")
+            raise TinyDecoupleError("`standard` goes with `states`; a run knows its standard")
         model, tokenizer, _ = load_model(args.run, pick_device(args.device))
         states = gather_states(model, tokenizer, run_corpus(args.run), args.split, args.per_variety, rng)
         folder = args.out or args.run / f"probe-{args.split}"
@@ -178,11 +178,12 @@ def translate_command(args: argparse.Namespace) -> None:
 
 def evaluate_command(args: argparse.Namespace) -> None:
     device, corpus = pick_device(args.device), run_corpus(args.run)
-    if args.against and run_corpus(args.against) != corpus:
+    if args.against and not same_corpus(read_config(args.run), read_config(args.against)):
         raise TinyDecoupleError(f"{args.against}: trained on another corpus than {args.run}; scores do not compare")
     runs = [args.against, args.run] if args.against else [args.run]
     systems = {str(run): score_run(run, corpus, args.split, args.beam, device) for run in runs}
-    text = report.table(report.compare(systems, corpus, 0), args.split)
+    result = report.compare(systems, corpus, 0)
+    text = f"{report.summary(result, args.split)}\n{report.dialect_rows(result)}"
     write(args.run / args.split / "table.md", text)
     print(text)
 

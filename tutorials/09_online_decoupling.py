@@ -197,10 +197,10 @@ print("tutorial 9: all assertions hold")
 
 # %% [markdown]
 # ## Exercises
-# 1. `--subspace frozen` keeps the first basis for the whole run (`python -m tinydecouple finetune --from
-#    runs/tutorials/pretrained --run runs/frozen --layer 2 --subspace frozen --learning-rate 9e-3 --epochs 3
-#    --batch-tokens 512 --refreshes 8`, then `python -m tinydecouple probe runs/frozen`). What do you expect of the norm inside it, and
-#    of a fresh probe's code length?
+# 1. `--frozen` keeps the first basis for the whole run (`python -m tinydecouple finetune --from
+#    runs/tutorials/pretrained --run runs/frozen --layer 2 --frozen --learning-rate 9e-3 --epochs 3
+#    --batch-tokens 512 --refreshes 8`, then `python -m tinydecouple probe runs/frozen`). What do you expect of the
+#    norm inside it, and of a fresh probe's code length?
 # 2. With `--refreshes 1` the paper's method is the frozen control. Which number in the log tells whether more
 #    refreshes are worth their cost?
 # 3. The probe is fitted to standardised states, the penalty acts on states that are centred and not scaled. Why does

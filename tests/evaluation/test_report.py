@@ -10,17 +10,23 @@ from tinydecouple.evaluation.score import direction, directions
 
 @pytest.fixture
 def systems(corpus):
-    """Plain says its source, decoupled its reference, in every direction."""
+    """Plain says its source, decoupled its reference, a third arm what plain says, in every direction."""
     keys = corpus.keys("test")
-    made = {"plain": [], "decoupled": []}
+    made = {"plain": [], "decoupled": [], "again": []}
     for s, t in directions(corpus):
-        for name, side in (("plain", s), ("decoupled", t)):
+        for name, side in (("plain", s), ("decoupled", t), ("again", s)):
             made[name].append(direction(s, t, keys, corpus.column(s, keys), corpus.column(t, keys),
                                         corpus.column(side, keys)))
     return made
 
 
-def test_the_table_has_a_row_a_dialect_means_and_intervals(systems, corpus):
+def rows_of(text):
+    """First cell -> the other cells, of the Markdown tables in a text."""
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:2] == "| "]
+    return {first: rest for first, *rest in lines}
+
+
+def test_the_summary_has_means_intervals_and_verdicts(systems, corpus):
     result = report.compare(systems, corpus, seed=0)
     assert [row["name"] for row in result["rows"]] == [f"std -> {d}" for d in corpus.dialects]
     assert [m["name"] for m in result["means"]] == \
@@ -29,20 +35,37 @@ def test_the_table_has_a_row_a_dialect_means_and_intervals(systems, corpus):
         assert row["scores"]["copy"] == row["scores"]["plain"] and row["scores"]["decoupled"] == pytest.approx(100)
     exact, leak = result["shares"]
     assert exact["scores"]["decoupled"] == 100 and leak["scores"]["decoupled"] == 0 < leak["scores"]["plain"]
-    text = report.table(result, "test")
-    lines = text.splitlines()
+    text = report.summary(result, "test")
     mean = result["means"][0]
+    low, high = mean["intervals"]["decoupled"]
     gain = mean["scores"]["decoupled"] - mean["scores"]["plain"]
-    shown = next(line for line in lines if line.startswith("| std -> dialect"))
-    low, high = mean["interval"]
-    assert shown.split("|")[5:7] == [f"{gain:+.1f}".rjust(11) + " ", f" {low:+.1f} to {high:+.1f} "]
-    assert "choice of sentences only, one training seed" in " ".join(text.split()) and result["signature"] in text
-    assert len({len(line) for line in lines if line.startswith("|")}) == 1, "the columns do not line up"
+    rows = rows_of(text)
+    assert rows["chrF++"] == ["copy", "plain", "decoupled", "again", "decoupled - plain", "again - plain"]
+    assert rows[mean["name"]][4:] == [f"{gain:+.1f} ({low:+.1f} to {high:+.1f})", "+0.0 (+0.0 to +0.0)"]
+    said = " ".join(text.split())
+    assert "decoupled is better on this training seed" in said
+    assert "it holds zero, so no difference is shown, and no equality either" in said
+    assert "the choice of sentences only, one training seed" in said and result["signature"] in text
+    assert len({len(line) for line in text.splitlines() if line.startswith("|")}) == 1, "the columns do not line up"
+
+
+def test_a_verdict_follows_its_interval():
+    """An interval that holds zero shows no difference, and shows no equality either."""
+    cases = (((0.1, 1.0), "b is better"), ((-1.0, -0.1), "b is worse"), ((-0.1, 1.0), "no equality either"))
+    for interval, says in cases:
+        mean = {"name": "m", "scores": {"a": 1.0, "b": 1.5}, "intervals": {"b": interval}}
+        assert says in report.verdict(mean, "a", "b")
+
+
+def test_rows_of_dialects(systems, corpus):
+    text = report.dialect_rows(report.compare(systems, corpus, seed=0))
+    assert list(rows_of(text)) == ["chrF++", *(f"std -> {d}" for d in corpus.dialects)]
 
 
 def test_one_system_beside_copying(systems, corpus):
     result = report.compare({"plain": systems["plain"]}, corpus, seed=0)
-    assert "interval" not in result["means"][0] and "difference" not in report.table(result, "dev")
+    assert result["means"][0]["intervals"] == {}
+    assert rows_of(report.summary(result, "dev"))["chrF++"] == ["copy", "plain"]
 
 
 def test_files_of_a_run(systems, corpus, tmp_path):
@@ -57,12 +80,13 @@ def test_files_of_a_run(systems, corpus, tmp_path):
     assert "leakage_percent" not in scores["directions"]["a1 -> std"]
 
 
-def test_examples_show_source_reference_and_both_systems(systems):
-    text = report.side_by_side(*systems.values(), "piv")
-    assert "std -> piv" not in report.side_by_side(*systems.values(), "piv", count=50)
-    assert text.count("reference") == text.count("decoupled") == 5
-    block = text.splitlines()[:5]
-    assert block[1].split()[1:] == block[3].split()[1:] and block[2].split()[1:] == block[4].split()[1:]
+def test_examples_show_source_reference_and_every_system(systems):
+    text = report.side_by_side(systems, "piv")
+    assert "std -> piv" not in report.side_by_side(systems, "piv", count=50)
+    assert text.count("reference") == text.count("decoupled") == text.count("again") == 5
+    block = [line.split()[1:] for line in text.splitlines()[:6]]
+    source, reference, plain, decoupled, again = block[1:]
+    assert source == plain == again and reference == decoupled
 
 
 def test_pictures_hold_the_numbers_of_table_and_log(systems, corpus, tmp_path):
@@ -71,12 +95,18 @@ def test_pictures_hold_the_numbers_of_table_and_log(systems, corpus, tmp_path):
 
     result = report.compare(systems, corpus, seed=0)
     left, right = figures.gains(Figure(), result).axes
-    assert [line.get_label() for line in left.lines] == ["copy", "plain", "decoupled"]
+    assert [line.get_label() for line in left.lines] == ["copy", "plain", "decoupled", "again"]
+    assert len(right.patches) == 2 * (len(result["rows"]) + 1), "a bar per dialect and arm, and one for the mean"
     assert list(left.lines[1].get_xdata()) == pytest.approx(
         [e["scores"]["plain"] for e in [*result["rows"], result["means"][0]]])
-    log = [{"step": i, "loss": 5.0 - i, "penalty": 1.0, "strength": 0.1} for i in range(4)] + [
-        {"step": 0, "refresh": 0, "code_bits": 0.5, "entropy_bits": 1.0, "angle_degrees": None, "dev_loss": 4.0}]
+    log = [{"step": i, "loss": 5.0 - i, "penalty": 1.0, "penalty_by_layer": {"1": 0.6, "3": 0.4}, "strength": 0.1}
+           for i in range(4)]
+    log += [{"step": 0, "refresh": 0, "layer": layer, "code_bits": 0.5, "null_bits": 1.1, "entropy_bits": 1.0,
+             "angle_degrees": None} for layer in (1, 3)] + [{"step": 0, "refresh": 0, "dev_loss": 4.0}]
     (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, log)), encoding="utf-8")
+    axes = figures.training(Figure(), {"plain": tmp_path}).axes
+    assert [line.get_label() for line in axes[1].lines] == ["plain, layer 1", "plain, layer 3"]
+    assert [line.get_ydata()[0] for line in axes[1].lines] == pytest.approx([0.6, 0.4]), "each layer's own penalty"
     paths = figures.draw(tmp_path, result, {"plain": tmp_path, "decoupled": tmp_path})
     assert [p.name for p in paths] == ["gains.png", "training.png"]
     assert all(p.read_bytes().startswith(b"\x89PNG") for p in paths)
@@ -91,5 +121,5 @@ def test_without_matplotlib_there_are_no_pictures_and_no_failure(systems, corpus
 def test_the_report_says_which_dialects_beat_copying():
     rows = [{"name": f"std -> {d}", "scores": {"copy": 30.0, "plain": score}}
             for d, score in (("a1", 40.0), ("a2", 20.0))]
-    text = report.table({"rows": rows, "means": [], "shares": [], "keys": 3, "signature": "s"}, "dev")
+    text = report.dialect_rows({"rows": rows})
     assert "plain beats copying into 1 of 2 dialects, not into a2." in " ".join(text.split())

@@ -19,16 +19,16 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
 
 def test_the_same_configuration_is_taken_up_another_refused(tmp_path):
-    config = {"kind": "pretrain", "train": {"rate": 0.1, "seed": 1}, "pair": (1, 2)}
+    config = {"kind": "pretrain", "train": {"learning_rate": 0.1, "seed": 1}, "pair": (1, 2)}
     open_run(tmp_path / "run", config, overwrite=False)
     (tmp_path / "run" / "kept").write_text("work", encoding="utf-8")
     open_run(tmp_path / "run", config, overwrite=False)
-    other = {**config, "train": {"rate": 0.2, "seed": 1}}
-    with pytest.raises(TinyDecoupleError, match=r"another configuration \(train.rate: there 0.1, asked 0.2\)"):
+    other = {**config, "train": {"learning_rate": 0.2, "seed": 1}}
+    with pytest.raises(TinyDecoupleError, match=r"\(train.learning_rate: stored 0.1, asked for 0.2\)"):
         open_run(tmp_path / "run", other, overwrite=False)
     assert (tmp_path / "run" / "kept").exists(), "a refusal must lose nothing"
     open_run(tmp_path / "run", other, overwrite=True)
-    assert not (tmp_path / "run" / "kept").exists() and read_config(tmp_path / "run")["train"]["rate"] == 0.2
+    assert not (tmp_path / "run" / "kept").exists() and read_config(tmp_path / "run")["train"]["learning_rate"] == 0.2
 
 
 def test_another_version_is_refused(tmp_path, monkeypatch):
@@ -44,7 +44,7 @@ def test_a_directory_that_is_no_run_is_never_overwritten(tmp_path, config):
     (tmp_path / "thesis.txt").write_text("mine", encoding="utf-8")
     if config:
         (tmp_path / "config.json").write_text(config, encoding="utf-8")
-    with pytest.raises(TinyDecoupleError, match="is no run directory"):
+    with pytest.raises(TinyDecoupleError, match="exists but is not a run directory"):
         open_run(tmp_path, {"kind": "demo"}, overwrite=True)
     assert (tmp_path / "thesis.txt").exists()
 

@@ -1,35 +1,37 @@
 """The loop: it learns, it resumes bit for bit, and a penalty of strength 0 is no penalty at all."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.model.transformer import Transformer
+from tinydecouple.model.transformer import ModelOptions, Transformer
 from tinydecouple.training import train as loop
 from tinydecouple.training.batches import collate, finetuning_examples
 from tinydecouple.training.checkpoint import load_checkpoint
-from tinydecouple.training.decoupler import DecoupleOptions, Decoupler, strength_at
+from tinydecouple.training.decoupler import DecoupleOptions, strength_at
+from tinydecouple.training.pipeline import decouplers
 from tinydecouple.training.train import TrainOptions, mean_loss, rate_at, train
 
 SHORT = TrainOptions(epochs=2, batch_tokens=300)
-SETTING = DecoupleOptions(strength=0.5, layer=1, refreshes=4, probe_states=256, probe_steps=10)
+SETTING = DecoupleOptions(strength=0.5, layer="1", refreshes=4, probe_states=256, probe_steps=10)
 
 
 @pytest.fixture
 def setup(corpus, tokenizer):
-    """A function (folder, strength or None, …) -> trained weights."""
+    """A function (folder, strength or None, options, what else a decoupler is told) -> trained weights."""
     examples, dev = (finetuning_examples(corpus, tokenizer, split, 2) for split in ("train", "dev"))
 
-    def run(folder, strength=None, options=SHORT):
-        model = Transformer(tokenizer.size, 16, 1, 2, torch.Generator().manual_seed(0))
-        decoupler = None
+    def run(folder, strength=None, options=SHORT, **told):
+        sizes = ModelOptions(tokenizer.size, 16, 1, 2)
+        model = Transformer(**asdict(sizes), generator=torch.Generator().manual_seed(0))
+        cores = None
         if strength is not None:
-            decoupler = Decoupler(replace(SETTING, strength=strength), len(corpus.family), 16, 1)
-        train(model, tokenizer, examples, dev, options, folder, decoupler)
+            cores = decouplers(replace(SETTING, strength=strength, **told), len(corpus.family), sizes)
+        train(model, tokenizer, examples, dev, options, folder, cores)
         return model.state_dict()
 
     return run
@@ -46,7 +48,7 @@ def log_of(folder):
 def test_the_loss_falls(setup, tmp_path):
     setup(tmp_path, options=TrainOptions(epochs=4, batch_tokens=300, learning_rate=1e-2))
     dev = [r["dev_loss"] for r in log_of(tmp_path) if "dev_loss" in r]
-    assert dev[-1] < dev[0] - 0.5, f"dev loss from {dev[0]:.2f} to {dev[-1]:.2f} nats a token"
+    assert dev[-1] < dev[0] - 0.5, f"dev loss from {dev[0]:.2f} to {dev[-1]:.2f} nats per token"
 
 
 def test_strength_zero_is_plain_bit_for_bit(setup, tmp_path):
@@ -64,9 +66,9 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(setup, tmp_path)
     assert not equal(one, setup(tmp_path / "3", 0.5, replace(SHORT, seed=2)))
 
 
-@pytest.mark.parametrize("cut_at", [1, 7, 14])
-def test_a_run_that_was_cut_off_goes_on_bit_for_bit(setup, tmp_path, monkeypatch, cut_at):
-    whole = setup(tmp_path / "whole", 0.5)
+@pytest.mark.parametrize("cut_at, layer", [(1, "1"), (7, "1"), (14, "1"), (9, "0,1")])
+def test_a_run_that_was_cut_off_goes_on_bit_for_bit(setup, tmp_path, monkeypatch, cut_at, layer):
+    whole = setup(tmp_path / "whole", 0.5, layer=layer)
     calls = 0
 
     def interrupted(*args):
@@ -82,9 +84,9 @@ def test_a_run_that_was_cut_off_goes_on_bit_for_bit(setup, tmp_path, monkeypatch
         patch.setattr(loop, "mean_loss", lambda *args: 0.0)  # so that only training steps are counted
         patch.setattr(loop, "batch_loss", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            setup(tmp_path / "cut", 0.5)
+            setup(tmp_path / "cut", 0.5, layer=layer)
     assert not load_checkpoint(tmp_path / "cut")["complete"]
-    assert equal(whole, setup(tmp_path / "cut", 0.5)), "5 steps + resume + 5 differ from 10"
+    assert equal(whole, setup(tmp_path / "cut", 0.5, layer=layer)), "5 steps + resume + 5 differ from 10"
     steps = [r["step"] for r in log_of(tmp_path / "cut") if "loss" in r]
     assert steps == list(range(len(steps))), "the log repeats or misses steps after the resume"
 
@@ -120,7 +122,7 @@ def test_a_complete_run_is_not_trained_again(setup, tmp_path):
 
 
 def test_a_diverged_run_says_so(setup, tmp_path):
-    with pytest.raises(TinyDecoupleError, match="the loss is .* lower --learning-rate"):
+    with pytest.raises(TinyDecoupleError, match="the loss is .* lower `learning_rate`"):
         setup(tmp_path, options=TrainOptions(epochs=20, batch_tokens=300, learning_rate=1e12, max_grad_norm=1e12))
 
 
@@ -153,3 +155,63 @@ def test_learning_rate_rises_then_falls_to_nothing():
 def test_the_strength_has_a_schedule_of_its_own(schedule, expected):
     options = DecoupleOptions(strength=2.0, schedule=schedule)
     assert [strength_at(options, step, 100) for step in (0, 50, 99)] == pytest.approx(expected)
+
+
+def test_the_penalty_is_added_and_falls(setup, tmp_path):
+    """Subtracted, it would grow: the states would be pushed into the subspace."""
+    inside = {}
+    for strength in (0.0, 2.0):
+        setup(tmp_path / str(strength), strength, options=TrainOptions(epochs=4, batch_tokens=300, learning_rate=1e-2),
+              normalised=True)
+        inside[strength] = np.mean([r["penalty"] for r in log_of(tmp_path / str(strength)) if "penalty" in r][-5:])
+    assert inside[2.0] < 0.7 * inside[0.0], f"norm inside the basis, with the penalty and without: {inside}"
+
+
+def test_two_layers_have_two_probes_and_two_penalties(setup, tmp_path):
+    setup(tmp_path, 0.5, layer="0,1")
+    log = log_of(tmp_path)
+    refits = [r for r in log if "code_bits" in r]
+    assert [r["layer"] for r in refits] == [0, 1] * 4, "one record per refresh and layer"
+    assert all(a["code_bits"] != b["code_bits"] for a, b in zip(refits[::2], refits[1::2]))
+    for record in (r for r in log if "penalty" in r):
+        assert record["penalty"] == pytest.approx(sum(record["penalty_by_layer"].values()))
+    assert {int(layer) for r in log if "penalty" in r for layer in r["penalty_by_layer"]} == {0, 1}
+
+
+def test_refreshes_see_other_sentences_each_time(setup, tmp_path, monkeypatch):
+    seen = []
+    real = loop.draw_examples
+    monkeypatch.setattr(loop, "draw_examples", lambda *args: seen.append(real(*args)) or seen[-1])
+    setup(tmp_path, 0.5, probe_states=64)
+    first = [tuple(map(tuple, (e.tokens for e in drawn))) for drawn in seen]
+    assert len(set(first)) == len(first) == 4, "two refreshes of a run drew the same sentences"
+
+
+def test_weight_decay_spares_the_gains_of_the_norms(model):
+    """One step of AdamW at gradient 0 moves a parameter by its decay alone."""
+    optimizer = loop.make_optimizer(model, TrainOptions(weight_decay=0.5))
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p)
+    optimizer.step()
+    for name, p in model.named_parameters():
+        moved = not torch.equal(before[name], p)
+        assert moved == (p.dim() == 2), f"{name}: {'decayed' if moved else 'not decayed'}"
+
+
+@pytest.mark.parametrize("most, expected", [(0.01, 0.01), (0.0, None), (1e6, None)])
+def test_gradients_are_scaled_down_to_the_maximum_norm(corpus, tokenizer, model, most, expected):
+    """0 turns clipping off; a norm that no gradient reaches changes nothing."""
+    batch = collate(finetuning_examples(corpus, tokenizer, "train", 1)[:4], tokenizer.pad)
+    optimizer = loop.make_optimizer(model, TrainOptions())
+    loop.train_step(model, optimizer, batch, TrainOptions(max_grad_norm=most), {}, 0, 10)
+    norm = torch.sqrt(sum((p.grad**2).sum() for p in model.parameters())).item()
+    assert norm == pytest.approx(expected, rel=1e-3) if expected else norm > 0.1, f"gradient norm {norm}"
+
+
+def test_a_learning_rate_reaches_both_groups_of_parameters(corpus, tokenizer, model):
+    batch = collate(finetuning_examples(corpus, tokenizer, "train", 1)[:4], tokenizer.pad)
+    optimizer = loop.make_optimizer(model, TrainOptions())
+    record = loop.train_step(model, optimizer, batch, TrainOptions(), {}, 3, 100)
+    assert record["learning_rate"] == rate_at(TrainOptions(), 3, 100)
+    assert [group["lr"] for group in optimizer.param_groups] == [record["learning_rate"]] * 2

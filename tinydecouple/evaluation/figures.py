@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+COLOURS = ("tab:orange", "tab:blue", "tab:green", "tab:purple", "tab:red", "tab:brown", "tab:pink")  # arms, in order
+
 
 def draw(run: Path, result: dict[str, Any], arms: dict[str, Path]) -> list[Path]:
     """Write figures/gains.png and figures/training.png under `run`; returns their paths, none without matplotlib.
@@ -47,10 +49,10 @@ def draw_distances(path: Path, matrix: np.ndarray, names: list[str]) -> bool:
 
 def draw_probing(folder: Path, layers: dict[int, dict[str, Any]], names: list[str], y: np.ndarray,
                  group: Callable[[str], str]) -> list[Path]:
-    """A picture a question, under `folder`: code length over layers, angles between varieties, states in a plane.
+    """One picture per question, under `folder`: code length over layers, angles between varieties, states in a plane.
 
     y: (n,) variety of each state.  group: name of a variety -> what it is coloured by. Angles and plane are those of
-    the layer where the standard is cheapest to tell apart.
+    the layer with the shortest code.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -62,7 +64,8 @@ def draw_probing(folder: Path, layers: dict[int, dict[str, Any]], names: list[st
     axis = figures["code_length"].subplots()
     for column, style in (("variational_bits", "o-"), ("prequential_bits", "s-"), ("entropy_bits", "k:")):
         axis.plot(list(layers), [found[column] for found in layers.values()], style, label=column.replace("_bits", ""))
-    axis.set(xlabel="layer", ylabel="bits a state", title=f"telling {names[0]} from the rest", xticks=list(layers))
+    axis.set(xlabel="layer", ylabel="bits per state", xticks=list(layers),
+             title=f"distinguishing {names[0]} from the rest")
     axis.legend()
     axis = figures["angles"].subplots()
     image = axis.imshow(layers[best]["angles"], vmin=0, vmax=90)
@@ -85,23 +88,27 @@ def draw_probing(folder: Path, layers: dict[int, dict[str, Any]], names: list[st
 
 
 def gains(figure: Any, result: dict[str, Any]) -> Any:
-    """A line a dialect: copy, plain and decoupled on one axis, their difference on another."""
+    """A line per dialect: copying and every arm on one axis, each arm's difference to the first on another."""
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
     primary = result["means"][0]
     entries = [*result["rows"], primary]
     y = np.arange(len(entries))
-    for system, marker in zip(primary["scores"], ("x", "o", "D")):
-        left.plot([e["scores"][system] for e in entries], y, marker, label=system, markersize=5, fillstyle="none")
+    copy, first, *others = primary["scores"]
+    for system, marker, colour in zip(primary["scores"], "xoDs^v*P", ("tab:gray", *COLOURS)):
+        left.plot([e["scores"][system] for e in entries], y, marker, label=system, markersize=5, fillstyle="none",
+                  color=colour)
     left.set_yticks(y, [e["name"] for e in entries])
     left.invert_yaxis()
     left.set_xlabel("chrF++, test")
     left.grid(axis="x", alpha=0.3)
     left.legend()
-    right.barh(y, [e["scores"]["decoupled"] - e["scores"]["plain"] for e in entries],
-               color=["tab:gray"] * (len(entries) - 1) + ["tab:blue"])
-    right.plot(primary["interval"], [y[-1]] * 2, color="black", linewidth=2)
+    height = 0.8 / max(1, len(others))
+    for i, (other, colour) in enumerate(zip(others, COLOURS[1:])):
+        at = y + (i - (len(others) - 1) / 2) * height
+        right.barh(at, [e["scores"][other] - e["scores"][first] for e in entries], height, color=colour, alpha=0.7)
+        right.plot(primary["intervals"][other], [at[-1]] * 2, color="black", linewidth=2)
     right.axvline(0, color="black", linewidth=0.8)
-    right.set_xlabel("decoupled minus plain\n(line: 95 % interval)")
+    right.set_xlabel(f"minus {first}\n(black: 95 % interval)")
     return figure
 
 
@@ -114,19 +121,24 @@ def series(log: list[dict[str, Any]], name: str, points: int | None = None) -> t
 
 
 def training(figure: Any, arms: dict[str, Path]) -> Any:
-    """Losses, penalty, code length and angle between refreshes, over steps."""
+    """Losses, penalty, code length with its null, and angle between refreshes, over steps; one line style per layer."""
     axes = figure.subplots(2, 2).ravel()
-    for colour, (arm, path) in zip(("tab:orange", "tab:blue"), arms.items()):
+    for colour, (arm, path) in zip(COLOURS, arms.items()):
         log = [json.loads(line) for line in (path / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-
         axes[0].plot(*series(log, "loss", 50), color=colour, alpha=0.6, label=f"{arm}, train")
         axes[0].plot(*series(log, "dev_loss"), "o-", color=colour, markersize=3, label=f"{arm}, dev")
-        axes[1].plot(*series(log, "penalty", 50), color=colour, label=arm)
-        axes[2].plot(*series(log, "code_bits"), "o-", color=colour, markersize=3, label=f"{arm}, code")
-        axes[2].plot(*series(log, "entropy_bits"), ":", color=colour, label=f"{arm}, entropy of the labels")
-        axes[3].plot(*series(log, "angle_degrees"), "o-", color=colour, markersize=3, label=arm)
-    titles = ("loss (nats a token)", "mean norm inside the subspace", "probe's code length (bits a state)",
-              "angle to the last basis (degrees)")
+        layers = list(dict.fromkeys(r["layer"] for r in log if "layer" in r))
+        for layer, style in zip(layers, ("-", "--", "-.", ":") * len(layers)):
+            label = arm if len(layers) == 1 else f"{arm}, layer {layer}"
+            here = [r for r in log if r.get("layer") == layer]
+            inside = log if len(layers) == 1 else [{"step": r["step"], "penalty": r["penalty_by_layer"][str(layer)]}
+                                                   for r in log if "penalty_by_layer" in r]
+            axes[1].plot(*series(inside, "penalty", 50), style, color=colour, label=label)
+            axes[2].plot(*series(here, "code_bits"), "o" + style, color=colour, markersize=3, label=label)
+            axes[2].plot(*series(here, "null_bits"), "x:", color=colour, markersize=4, label=f"{label}, dealt labels")
+            axes[3].plot(*series(here, "angle_degrees"), "o" + style, color=colour, markersize=3, label=label)
+    titles = ("loss (nats per token)", "mean norm inside the subspace", "probe's code length (bits per state)",
+              "angle to the last estimate (degrees)")
     for axis, title in zip(axes, titles):
         axis.set(xlabel="step", title=title)
         axis.grid(alpha=0.3)

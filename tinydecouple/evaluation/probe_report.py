@@ -9,8 +9,6 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-import torch
-from tqdm import tqdm
 
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.method.codelength import (
@@ -21,13 +19,15 @@ from tinydecouple.method.codelength import (
     selectivity_bits,
     variational_bits,
 )
-from tinydecouple.method.probe import check_states, fit, new_probe, standardise
+from tinydecouple.method.probe import fit, new_probe
 from tinydecouple.method.projection import project
+from tinydecouple.method.states import check_states, standardise
 from tinydecouple.method.subspace import angle_null, principal_angles, probe_subspace, standard_row
 from tinydecouple.model.transformer import Transformer
 from tinydecouple.text.corpus import ParallelCorpus
 from tinydecouple.text.tokenizer import Tokenizer
-from tinydecouple.training.batches import collate, encode
+from tinydecouple.training.batches import collate, finetuning_examples
+from tinydecouple.training.gather import collect_states, probed
 
 
 @dataclass(frozen=True)
@@ -40,33 +40,22 @@ class States:
     names: list[str]
 
 
-@torch.inference_mode()
 def gather_states(model: Transformer, tokenizer: Tokenizer, corpus: ParallelCorpus, split: str, per_variety: int,
                   rng: np.random.Generator) -> States:
     """At most about `per_variety` states of each variety at every layer, of target pieces, whole sentences at random.
 
     Directions are standard to dialect and back; tags and the end symbol are left out, as in training.
     """
-    pairs = [pair for d in corpus.dialects for pair in ((corpus.standard, d), (d, corpus.standard))]
-    found = [(example, key) for s, t in pairs
-             for example, key in zip(encode(corpus, tokenizer, split, s, t), corpus.keys(split, s, t))]
+    examples = finetuning_examples(corpus, tokenizer, split)
     count = np.zeros(len(corpus.family), int)
-    h: dict[int, list[np.ndarray]] = {}
-    y, keys = [], []
-    device = model.embedding.weight.device
-    for i in tqdm(rng.permutation(len(found)), desc="gathering states", disable=None, leave=False):
-        example, key = found[i]
-        if count[example.target] >= per_variety:
-            continue
-        batch = collate([example], tokenizer.pad)
-        for layer, states in enumerate(model(torch.from_numpy(batch.inputs).to(device))):
-            h.setdefault(layer, []).append(states.cpu().numpy()[batch.in_target])
-        size = int(batch.in_target.sum())
-        count[example.target] += size
-        y += [example.target] * size
-        keys += [key] * size
-    return States({layer: np.concatenate(parts) for layer, parts in h.items()}, np.array(y), np.array(keys),
-                  list(corpus.family))
+    drawn = []
+    for i in rng.permutation(len(examples)):
+        example = examples[i]
+        if count[example.target] < per_variety:
+            drawn.append(example)
+            count[example.target] += int(probed(collate([example], tokenizer.pad)).sum())
+    h, y, keys = collect_states(model, drawn, tuple(range(len(model.blocks) + 1)), "target", tokenizer.pad, rng)
+    return States(h, y, keys, list(corpus.family))
 
 
 def read_states(path: Path, standard: str | None) -> States:

@@ -1,6 +1,8 @@
 """Translate a split in every direction and score it: chrF++, exact match, leakage, beside copying the source."""
 
+import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from sacrebleu.metrics import CHRF
@@ -17,7 +19,7 @@ METRIC = CHRF(word_order=2)  # chrF++
 
 @dataclass(frozen=True)
 class Direction:
-    """Texts of one direction, aligned by key; statistics are chrF++'s sufficient statistics, (n, 24) a system."""
+    """Texts of one direction, aligned by key; statistics, (n, 24), are chrF++'s sufficient ones."""
 
     source: str
     target: str
@@ -40,7 +42,7 @@ def directions(corpus: ParallelCorpus) -> list[tuple[str, str]]:
 
 
 def statistics(outputs: list[str], references: list[str]) -> np.ndarray:
-    """(n, 24) counts a sentence: n-grams in the output, in the reference and in both, for each order of chrF++.
+    """(n, 24) counts per sentence: n-grams in the output, in the reference and in both, for each order of chrF++.
 
     They add up: the score of a corpus is a function of their sum, so a bootstrap need not count again.
     """
@@ -90,14 +92,26 @@ def exact_match(d: Direction) -> float:
     return 100 * float(np.mean([a == one_line(b) for a, b in zip(d.outputs, d.references)]))
 
 
+@lru_cache(maxsize=1 << 16)
+def bare(token: str) -> str:
+    """The token without punctuation at its ends; a mark on a letter, such as a vowel sign, is none."""
+    inner = [i for i, c in enumerate(token) if not unicodedata.category(c).startswith("P")]
+    return token[inner[0]:inner[-1] + 1] if inner else ""
+
+
+def words(text: str) -> list[str]:
+    """Word tokens of a text, between spaces, without punctuation at their ends."""
+    return [word for token in text.split() if (word := bare(token))]
+
+
 def leakage(d: Direction) -> float:
     """Share of output words, in percent, that are in the standard's sentence but not in the dialect's reference.
 
-    THEORY (33); for standard -> dialect only, where the standard's sentence is the source.
+    THEORY (33); for standard -> dialect only, where the standard's sentence is the source. 'y.' and 'y' are one word.
     """
-    words = [(word, set(source.split()) - set(reference.split()))
-             for output, source, reference in zip(d.outputs, d.sources, d.references) for word in output.split()]
-    return 100 * float(np.mean([word in foreign for word, foreign in words])) if words else 0.0
+    leaked = [word in foreign for output, source, reference in zip(d.outputs, d.sources, d.references)
+              for foreign in [set(words(source)) - set(words(reference))] for word in words(output)]
+    return 100 * float(np.mean(leaked)) if leaked else 0.0
 
 
 def group(system: list[Direction], standard: str, pivot: str | None) -> dict[str, list[Direction]]:

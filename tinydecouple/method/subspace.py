@@ -25,10 +25,10 @@ def leading(rows: np.ndarray, k: int, highest: int, why: str) -> np.ndarray:
     """
     check_matrix(rows)
     if not 1 <= k <= highest:
-        raise TinyDecoupleError(f"--rank {k}: expected 1 to {highest} ({why})")
+        raise TinyDecoupleError(f"`rank` {k}: expected 1 to {highest} ({why})")
     _, strength, Vt = np.linalg.svd(rows, full_matrices=False)
     if not strength[k - 1] > 1e-10 * max(1.0, strength[0]):
-        raise TinyDecoupleError(f"--rank {k}: there are no {k} directions here; nothing has been learned yet")
+        raise TinyDecoupleError(f"`rank` {k}: there are no {k} directions here; nothing has been learned yet")
     return oriented(Vt[:k].T)  # (k, d) -> (d, k)
 
 
@@ -141,3 +141,13 @@ def angle_null(h: np.ndarray, y: np.ndarray, keys: np.ndarray, classes: int,
         probe = fit(new_probe(classes, h.shape[1], prior, h.dtype), h[rows], y[rows], rng, steps)
         bases.append(estimate(probe.posterior_mean()))
     return np.array([principal_angles(a, b)[-1] for i, a in enumerate(bases) for b in bases[i + 1:]])
+
+
+ESTIMATORS = {
+    "probe": lambda h, y, weights, k, rng: probe_subspace(weights, k),
+    "standard-row": lambda h, y, weights, k, rng: standard_row(weights) if k == 1 else leading(weights, k, 1, "x"),
+    "class-means": lambda h, y, weights, k, rng: class_mean_span(h, y, k),
+    "principal-components": lambda h, y, weights, k, rng: principal_components(h, k),
+    "random": lambda h, y, weights, k, rng: random_subspace(h.shape[1], k, rng),
+    "random-from-states": lambda h, y, weights, k, rng: random_from_states(h, k, rng),
+}

@@ -22,7 +22,7 @@ def decode(model: Transformer, prompts: list[list[int]], end: int, beam: int = 1
            label: str = "decoding") -> list[list[int]]:
     """Continue each prompt until the end symbol, which is left out; results in the order of the prompts.
 
-    beam: 1 is greedy; more keeps that many hypotheses a prompt. batch: hypotheses decoded at once.
+    beam: 1 is greedy; more keeps that many hypotheses per prompt. batch: hypotheses decoded at once.
     """
     device = model.embedding.weight.device
     outputs: list[list[int]] = [[] for _ in prompts]
@@ -58,7 +58,7 @@ def greedy(model: Transformer, tokens: Tensor, end: int) -> Tensor:
 
 
 def beam_search(model: Transformer, tokens: Tensor, end: int, beam: int) -> Tensor:
-    """As greedy, but keeps the `beam` best hypotheses a prompt; returns the best by log-probability a token."""
+    """As greedy, but keeps the `beam` best hypotheses per prompt; returns the best by log-probability per token."""
     b, t = tokens.shape
     cache: Cache = []
     log_p = torch.log_softmax(model.logits(model(tokens, cache)[-1][:, -1]), dim=-1)  # (b, v)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.options import option
 
-Cache = list[tuple[Tensor, Tensor]]  # a pair a block: keys and values so far, each (b, a, t, d/a)
+Cache = list[tuple[Tensor, Tensor]]  # one pair per block: keys and values so far, each (b, a, t, d/a)
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,12 @@ class Transformer(nn.Module):
         """Initialise from `generator`; raises TinyDecoupleError for sizes that do not fit together."""
         super().__init__()
         if width % heads or (width // heads) % 2:
-            raise TinyDecoupleError(f"--width {width} over --heads {heads}: width / heads must be a whole, even number")
+            raise TinyDecoupleError(f"`width` {width} over `heads` {heads}: width / heads must be a whole, even number")
         self.embedding = nn.Embedding(vocabulary, width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(blocks))
         self.final_norm = nn.RMSNorm(width)
         for name, parameter in self.named_parameters():
-            if parameter.dim() == 2:  # what is added to the residual stream starts smaller: 2 additions a block
+            if parameter.dim() == 2:  # what is added to the residual stream starts smaller: 2 additions per block
                 std = 0.02 / math.sqrt(2 * blocks) if name.endswith("_out.weight") else 0.02
                 nn.init.normal_(parameter, std=std, generator=generator)
 
@@ -101,5 +101,5 @@ class Transformer(nn.Module):
 def pick_device(name: str) -> torch.device:
     """auto: a CUDA device if there is one. Raises TinyDecoupleError if cuda is asked for and absent."""
     if name == "cuda" and not torch.cuda.is_available():
-        raise TinyDecoupleError("--device cuda: this PyTorch sees no CUDA device; use --device cpu or auto")
+        raise TinyDecoupleError("`device` cuda: this PyTorch sees no CUDA device; use cpu or auto")
     return torch.device("cuda" if name == "auto" and torch.cuda.is_available() else name.replace("auto", "cpu"))

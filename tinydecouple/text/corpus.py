@@ -26,6 +26,7 @@ class ParallelCorpus:
     pivot: str | None
     dialects: tuple[str, ...]
     notes: dict[str, int] = field(default_factory=dict, compare=False)
+    fingerprint: str = field(default="", compare=False)
 
     @property
     def family(self) -> tuple[str, ...]:

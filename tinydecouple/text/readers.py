@@ -81,7 +81,7 @@ def load_corpus(options: CorpusOptions) -> ParallelCorpus:
     kept = subsample(chosen, options.per_variety, options.corpus_seed)
     gone = sum(map(len, chosen.texts.values())) - sum(map(len, kept.texts.values()))
     notes = {"subsampled: texts of dialects left out of train (--per-variety)": gone} if gone else {}
-    return replace(kept, notes={**kept.notes, **notes})
+    return replace(kept, notes={**kept.notes, **notes}, fingerprint=fingerprint(options))
 
 
 def read_corpus(options: CorpusOptions) -> ParallelCorpus:

@@ -16,7 +16,8 @@ NO_VARIETY = -1
 
 @dataclass(frozen=True)
 class Example:
-    """tokens: (t,) ids; boundary: index of the target's tag; source, target: variety indices, or NO_VARIETY.
+    """tokens: (t,) ids; boundary: index of the target's tag; source, target: variety indices, or NO_VARIETY;
+    key: of the meaning.
 
     The index of a variety is its place in corpus.family, the standard being 0; the pivot has none.
     """
@@ -25,6 +26,7 @@ class Example:
     boundary: int
     source: int
     target: int
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,8 @@ def encode(corpus: ParallelCorpus, tokenizer: Tokenizer, split: str, source: str
     prompts = prompt(tokenizer, source, target, corpus.column(source, keys))
     outputs = tokenizer.encode(corpus.column(target, keys))
     return [Example([*start, *pieces, tokenizer.end], len(start) - 1,
-                    index.get(source, NO_VARIETY), index.get(target, NO_VARIETY))
-            for start, pieces in zip(prompts, outputs)]
+                    index.get(source, NO_VARIETY), index.get(target, NO_VARIETY), key)
+            for start, pieces, key in zip(prompts, outputs, keys)]
 
 
 def pretraining_examples(corpus: ParallelCorpus, tokenizer: Tokenizer, split: str, trickle: int,
@@ -111,21 +113,21 @@ def collate(examples: list[Example], pad: int) -> Batch:
     return Batch(inputs, labels, variety, in_target, np.array([e.target == 0 for e in examples]))
 
 
-def bucket(examples: list[Example], budget: int, rng: np.random.Generator) -> list[list[Example]]:
-    """Shuffle one epoch into batches of similar length, each of at most `budget` positions, padding counted.
+def bucket(examples: list[Example], batch_tokens: int, rng: np.random.Generator) -> list[list[Example]]:
+    """Shuffle one epoch into batches of similar length, each of at most `batch_tokens`, padding included.
 
-    An example longer than the budget makes a batch of its own. Every example appears once.
+    An example longer than that makes a batch of its own. Every example appears once.
     """
     order = rng.permutation(len(examples))
     batches: list[list[Example]] = []
-    pool = 2 * budget  # sort this many at a time: some dozens of batches, so that epochs still differ
+    pool = 2 * batch_tokens  # sort this many at a time: dozens of batches, so that epochs still differ
     for first in range(0, len(order), pool):
-        near = sorted((examples[i] for i in order[first:first + pool]), key=lambda e: len(e.tokens))
+        by_length = sorted((examples[i] for i in order[first:first + pool]), key=lambda e: len(e.tokens))
         current: list[Example] = []
-        for e in near:  # the newest is the longest, so it sets the width of the batch
-            if current and (len(current) + 1) * (len(e.tokens) - 1) > budget:
+        for example in by_length:  # the newest is the longest, so it sets the width of the batch
+            if current and (len(current) + 1) * (len(example.tokens) - 1) > batch_tokens:
                 batches.append(current)
                 current = []
-            current.append(e)
+            current.append(example)
         batches.append(current)
     return [batches[i] for i in rng.permutation(len(batches))]

@@ -2,7 +2,7 @@
 
 runs/NAME/
   config.json      every option, seed and version: what makes this run this run
-  log.jsonl        a line a training step, a line a refresh
+  log.jsonl        one line per training step, per refresh and layer, and per check on dev
   checkpoint.pt    weights and tokeniser; until the run is complete, the optimiser and the decoupler too
 """
 
@@ -39,7 +39,7 @@ def read_config(run: Path) -> dict[str, Any]:
                                 "make one with pretrain, finetune or demo")
     if config["version"] != tinydecouple.__version__:
         raise TinyDecoupleError(f"{run}: made by tinydecouple {config['version']}, but this is "
-                                f"{tinydecouple.__version__}; run it again with --overwrite or under another --run")
+                                f"{tinydecouple.__version__}; run it again with `overwrite` or under another `run`")
     return config
 
 
@@ -51,24 +51,24 @@ def open_run(run: Path, config: dict[str, Any], overwrite: bool) -> None:
     """
     config = json.loads(json.dumps({"version": tinydecouple.__version__, **config}))  # as it will be read back
     if run.exists() and _config_at(run) is None and (not run.is_dir() or any(run.iterdir())):
-        raise TinyDecoupleError(f"{run}: is there, but is no run directory; choose another --run")
+        raise TinyDecoupleError(f"{run}: exists but is not a run directory; choose another `run`")
     if overwrite and run.exists():
         shutil.rmtree(run)
     if _config_at(run) is None:
         write_json(run / "config.json", config)
     elif (there := read_config(run)) != config:
         raise TinyDecoupleError(f"{run}: holds a run of another configuration ({_difference(there, config)}); "
-                                "choose another --run or pass --overwrite")
+                                "choose another `run` or pass `overwrite`")
 
 
 def _difference(there: dict, asked: dict, prefix: str = "") -> str:
-    """The first option that differs, as 'name: there 1, asked 2'."""
+    """The first option that differs, as 'name: stored 1, asked for 2'."""
     for name in {**there, **asked}:
         old, new = there.get(name), asked.get(name)
         if old != new:
             if isinstance(old, dict) and isinstance(new, dict):
                 return _difference(old, new, f"{prefix}{name}.")
-            return f"{prefix}{name}: there {old!r}, asked {new!r}"
+            return f"{prefix}{name}: stored {old!r}, asked for {new!r}"
     return "nothing"
 
 
@@ -91,7 +91,7 @@ def load_checkpoint(run: Path) -> dict[str, Any] | None:
         return state
     except Exception as error:  # torch reports a damaged file by many types
         reason = shorten(repr(error), 80, placeholder=" …")
-        raise TinyDecoupleError(f"{path}: damaged ({reason}); run again with --overwrite") from None
+        raise TinyDecoupleError(f"{path}: damaged ({reason}); run again with `overwrite`") from None
 
 
 def load_model(run: Path, device: torch.device) -> tuple[Transformer, Tokenizer, dict[str, Any]]:

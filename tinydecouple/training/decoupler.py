@@ -1,7 +1,8 @@
-"""Online decoupling: refit the probe on the states of the moment, take its basis, penalise what lies inside.
+"""Online decoupling: refit the probe on today's states, take its basis, penalise what lies inside.
 
-The probe and the basis are the NumPy method, run as it stands; PyTorch has one line, the norm ||hU||, because
-autograd must pass through it.
+A Decoupler knows states and labels, nothing of the model they come from: put it on a model of your own with
+training/hook.py. Probe, basis, penalty and the penalty's gradient are the NumPy method, run as they stand; one
+autograd.Function hands that gradient to PyTorch.
 """
 
 from dataclasses import dataclass
@@ -9,40 +10,44 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.method.codelength import entropy_bits, variational_bits
-from tinydecouple.method.probe import PRIORS, VariationalProbe, fit, new_probe, standardise
-from tinydecouple.method.subspace import principal_angles, probe_subspace, random_from_states
-from tinydecouple.model.transformer import Transformer
+from tinydecouple.method import projection
+from tinydecouple.method.codelength import control_labels, entropy_bits, variational_bits
+from tinydecouple.method.probe import PRIORS, VariationalProbe, fit, new_probe
+from tinydecouple.method.states import standardise
+from tinydecouple.method.subspace import ESTIMATORS, principal_angles
 from tinydecouple.options import option
-from tinydecouple.training.batches import NO_VARIETY, Batch, Example, bucket, collate
+from tinydecouple.training.gather import PENALISED, TOKENS
+
+NULLS = 5  # times per run that the null of the code length is fitted, about
 
 
 @dataclass(frozen=True)
 class DecoupleOptions:
-    """What the paper leaves open, an option each; what was measured: tutorials/THEORY.md, section 12."""
+    """What the paper leaves open, one option each; what was measured: tutorials/THEORY.md, section 12."""
 
     strength: float = option(0.1, "lambda, weight of the penalty; 0 observes only", least=0)
     schedule: str = option("constant", "strength over the run: warm-up rises from 0 until half-way, decay falls to 0",
                            choices=("constant", "warm-up", "decay"))
-    layer: int = option(1, "block whose output is probed and penalised; 0 is the embedding", least=0)
-    labels: str = option("one-vs-rest", "classes of the probe: the standard against the dialects, or a class a variety",
-                         choices=("one-vs-rest", "all-varieties"))
-    subspace: str = option("probe", "what is penalised: the probe's basis, its first basis for the whole run, or, as a "
-                           "control, a random one drawn once from the states", choices=("probe", "frozen", "random"))
-    rank: int = option(1, "dimension k of the subspace, at most classes - 1", least=1)
-    refreshes: int = option(20, "refits of the probe in a run (fewer if steps are few); 0: no probe", least=0)
-    tokens: str = option("target", "which text's tokens are probed and penalised", choices=("target", "source", "all"))
-    penalised: str = option("all", "whose tokens are penalised", choices=("all", "dialects", "standard"))
+    layer: str = option("1", "block whose output is probed and penalised; several, such as 1,3, each have a probe and "
+                        "a penalty of their own, and the penalties are added; 0 is the embedding")
+    labels: str = option("one-vs-rest", "classes of the probe: the standard against the dialects, or one class per "
+                         "variety", choices=("one-vs-rest", "all-varieties"))
+    subspace: str = option("probe", "estimator of the subspace that is penalised", choices=tuple(ESTIMATORS))
+    frozen: bool = option(False, "keep the first refresh's subspace and mean for the whole run")
+    rank: int = option(1, "dimension k of the subspace; for a probe at most classes - 1", least=1)
+    refreshes: int = option(20, "refits of the probe per run (fewer if steps are few); 0: no probe", least=0)
+    tokens: str = option("target", "which text's tokens are probed and penalised", choices=TOKENS)
+    penalised: str = option("all", "whose tokens are penalised", choices=PENALISED)
     centred: bool = option(True, "subtract the mean state of the probe's sample first")
-    squared: bool = option(False, "penalise the squared norm, which spares states that are nearly outside")
-    normalised: bool = option(False, "divide states by their length first, so that shrinking does not pay")
+    squared: bool = option(False, "penalise the squared norm, whose gradient vanishes for states nearly outside")
+    normalised: bool = option(False, "divide states by their length first, so that shrinking them does not lower the "
+                              "penalty")
     prior: str = option("normal", "prior of the probe's weights", choices=PRIORS)
-    probe_states: int = option(4096, "states gathered for a refit", least=64)
-    probe_steps: int = option(150, "Adam steps a refit", least=1)
+    probe_states: int = option(4096, "states gathered per refit", least=64)
+    probe_steps: int = option(150, "Adam steps per refit", least=1)
 
 
 def strength_at(options: DecoupleOptions, step: int, total: int) -> float:
@@ -51,90 +56,130 @@ def strength_at(options: DecoupleOptions, step: int, total: int) -> float:
     return options.strength * {"constant": 1.0, "warm-up": min(1.0, 2 * share), "decay": 1 - share}[options.schedule]
 
 
-class Decoupler:
-    """The probe of a run and the basis it gave last.
+def class_count(options: DecoupleOptions, varieties: int) -> int:
+    """Classes of the probe in a family of so many varieties."""
+    return 2 if options.labels == "one-vs-rest" else varieties
 
-    varieties: number of varieties in the family; the standard is number 0.
+
+def classes_of(options: DecoupleOptions, variety: np.ndarray) -> np.ndarray:
+    """(n,) variety indices, the standard being 0 -> (n,) classes of the probe."""
+    return np.minimum(variety, 1) if options.labels == "one-vs-rest" else variety
+
+
+class Decoupler:
+    """A probe, refitted at each refresh, and the basis that is penalised.
+
+    classes: number of classes C that the labels run over.  width: d of the states.
+    Raises TinyDecoupleError for an unknown estimator, or a rank that the estimator cannot give.
     """
 
-    def __init__(self, options: DecoupleOptions, varieties: int, width: int, blocks: int):
-        if not 0 <= options.layer <= blocks:
-            raise TinyDecoupleError(f"--layer {options.layer}: the model has layers 0 (embedding) to {blocks}")
-        classes = 2 if options.labels == "one-vs-rest" else varieties
-        highest = min(classes - 1, width)
-        if not 1 <= options.rank <= highest:
-            raise TinyDecoupleError(f"--rank {options.rank}: with labels {options.labels} the probe has {classes} "
-                                    f"classes, so rank 1 to {highest} (softmax ignores what all classes share)")
+    def __init__(self, options: DecoupleOptions, classes: int, width: int):
+        if options.subspace not in ESTIMATORS:
+            raise TinyDecoupleError(f"`subspace` {options.subspace!r} is unknown; expected one of "
+                                    f"{', '.join(ESTIMATORS)}")
+        if not 1 <= options.rank <= width:
+            raise TinyDecoupleError(f"`rank` {options.rank}: states of width {width} allow 1 to {width}")
         if options.probe_states < 2 * classes:
-            raise TinyDecoupleError(f"--probe-states {options.probe_states}: too few for {classes} classes")
-        self.options = options
-        self.probe: VariationalProbe = new_probe(classes, width, options.prior, np.float32)
+            raise TinyDecoupleError(f"`probe_states` {options.probe_states}: too few for {classes} classes; expected "
+                                    f"at least {2 * classes}")
+        self._try_rank(options, classes)
+        self.options, self.classes, self.width = options, classes, width
+        self.probe = new_probe(classes, width, options.prior, np.float32)
+        self.null = new_probe(classes, width, options.prior, np.float32)  # fitted to labels dealt at random
+        self.mean = np.zeros(width, np.float32)  # subtracted by the penalty if `centred`
         self.basis: np.ndarray | None = None  # (d, k), what is penalised
-        self.last: np.ndarray | None = None  # (d, k), the probe's, to measure how far the next one turns
-        self.mean = np.zeros(width, np.float32)
+        self.last: np.ndarray | None = None  # (d, k), the estimate of the last refresh, to see how far the next turns
+        self.refreshes = 0
 
-    def chosen(self, batch: Batch) -> np.ndarray:
-        """(b, t) bool: the positions whose states the probe sees; tags, padding and the pivot never."""
-        side = {"target": batch.in_target, "source": ~batch.in_target, "all": True}[self.options.tokens]
-        return (batch.variety != NO_VARIETY) & side
+    @staticmethod
+    def _try_rank(options: DecoupleOptions, classes: int) -> None:
+        """Let the estimator itself say, before anything is trained, whether so many classes allow the rank."""
+        d, rng = max(options.rank, classes) + 1, np.random.default_rng(0)
+        h, y = rng.standard_normal((2 * d + 2, d)), np.arange(2 * d + 2) % classes
+        ESTIMATORS[options.subspace](h, y, h[:classes], options.rank, rng)
 
-    def gather(self, model: Transformer, examples: list[Example], pad: int,
-               rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """States (n, d) float32 of the layer and the variety (n,) of each, from examples drawn at random."""
-        device = model.embedding.weight.device
-        drawn: list[Example] = []
-        positions = 0
-        for i in rng.permutation(len(examples)):
-            if positions >= self.options.probe_states:
-                break
-            drawn.append(examples[i])
-            positions += int(self.chosen(collate([examples[i]], pad)).sum())
-        states, varieties = [], []
-        for batch in (collate(near, pad) for near in bucket(drawn, 4096, rng)):
-            with torch.no_grad():
-                h = model(torch.from_numpy(batch.inputs).to(device), last=self.options.layer)[-1]
-            keep = self.chosen(batch)
-            states.append(h.cpu().numpy()[keep])
-            varieties.append(batch.variety[keep])
-        return np.concatenate(states), np.concatenate(varieties)
+    def refresh(self, h: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
+        """Refit the probe from where it stands and take the basis anew.
 
-    def refresh(self, model: Transformer, examples: list[Example], pad: int,
-                rng: np.random.Generator) -> dict[str, Any]:
-        """Refit the probe (warm start), take its basis, and say what it saw; all code lengths in bits a state."""
-        h, variety = self.gather(model, examples, pad, rng)
-        y = np.minimum(variety, 1) if self.options.labels == "one-vs-rest" else variety
-        h, self.mean, _ = standardise(h)
-        fit(self.probe, h, y, rng, steps=self.options.probe_steps)
-        basis = probe_subspace(self.probe.posterior_mean(), self.options.rank)
-        angle = None if self.last is None else float(np.degrees(principal_angles(self.last, basis)[-1]))
-        self.last = basis
-        if self.basis is None or self.options.subspace == "probe":
-            self.basis = random_from_states(h, basis.shape[1], rng) if self.options.subspace == "random" else basis
+        h: (n, d) states, float16, float32 or float64.  y: (n,) int classes below C.  Returns what there is to log,
+        code lengths in bits per state: code_bits with its share kl_bits; null_bits, the code of dealt labels by a
+        probe kept warm alike, at about NULLS of the refreshes (else None); entropy_bits, H(Y); the number of states;
+        angle_degrees, the largest principal angle to the estimate before (None at first).
+        Raises TinyDecoupleError for states or labels that a probe cannot be fitted to.
+        """
+        options = self.options
+        if np.ndim(h) == 2 and np.shape(h)[1] != self.width:
+            raise TinyDecoupleError(f"states have width {np.shape(h)[1]}; this decoupler was made for {self.width}")
+        h = np.asarray(h, np.float32)
+        h, mean, _ = standardise(h)
+        fit(self.probe, h, y, rng, steps=options.probe_steps)
+        estimate = ESTIMATORS[options.subspace](h, y, self.probe.posterior_mean(), options.rank, rng)
+        angle = None if self.last is None else float(np.degrees(principal_angles(self.last, estimate)[-1]))
+        self.last = estimate.astype(np.float32)
+        if self.basis is None or not options.frozen:
+            self.basis, self.mean = self.last, mean
         kl, cross_entropy = variational_bits(self.probe, h, y, rng, samples=1)
-        return {"code_bits": (kl + cross_entropy) / len(y), "kl_bits": kl / len(y),
+        null_bits = None
+        if self.refreshes % max(1, options.refreshes // NULLS) == 0:
+            null_bits = self._null_bits(h, y, rng.spawn(1)[0])  # a stream of its own: a diagnostic changes no run
+        self.refreshes += 1
+        return {"code_bits": (kl + cross_entropy) / len(y), "kl_bits": kl / len(y), "null_bits": null_bits,
                 "entropy_bits": entropy_bits(y) / len(y), "states": len(y), "angle_degrees": angle}
 
-    def penalty(self, states: list[Tensor], batch: Batch) -> Tensor:
-        """Mean ||(h - mean) U||_2 over a batch's penalised positions: projection.penalty, THEORY (27), by autograd."""
-        keep = self.chosen(batch) & {"all": True, "dialects": batch.variety > 0,
-                                     "standard": batch.variety == 0}[self.options.penalised]
-        h = states[self.options.layer]
-        if not keep.any():
-            return h.new_zeros(())
-        h = h[torch.from_numpy(keep).to(h.device)]  # (b, t, d) -> (n, d)
-        if self.options.centred:
-            h = h - torch.from_numpy(self.mean).to(h)
-        if self.options.normalised:
-            h = F.normalize(h, dim=-1)
-        norm = (h @ torch.from_numpy(self.basis).to(h)).norm(dim=-1)  # (n, d) @ (d, k) -> (n, k) -> (n,)
-        return (norm**2 if self.options.squared else norm).mean()
+    def _null_bits(self, h: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> float:
+        """Bits per state of the control task: the same labels, dealt at random, THEORY (11)."""
+        dealt = control_labels(y, rng)
+        fit(self.null, h, dealt, rng, steps=self.options.probe_steps)
+        return sum(variational_bits(self.null, h, dealt, rng, samples=1)) / len(y)
+
+    def penalty(self, h: Tensor) -> Tensor:
+        """(n, d) states of any float dtype and device -> scalar: mean ||(h - mean) U||_2, THEORY (27) to (30).
+
+        On a GPU the states travel to the host and their gradient back, once per call. No states cost nothing.
+        """
+        if self.basis is None:
+            raise TinyDecoupleError("the decoupler has no basis yet; call refresh(h, y, rng) before penalty(h)")
+        if h.dim() != 2 or h.shape[1] != self.width:
+            raise TinyDecoupleError(f"states have shape {tuple(h.shape)}; expected (n, {self.width}): pick the tokens "
+                                    "first, such as h[mask]")
+        if not len(h):
+            return h.sum()
+        mean = self.mean if self.options.centred else None
+        return NumpyPenalty.apply(h, self.basis, mean, self.options.squared, self.options.normalised)
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint needs to go on from here."""
-        arrays = {**self.probe.parameters, "mean": self.mean, "basis": self.basis, "last": self.last}
-        return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+        """What a checkpoint needs to go on from here: tensors and numbers."""
+        arrays = {"mean": self.mean, "basis": self.basis, "last": self.last,
+                  **{f"probe.{name}": a for name, a in self.probe.parameters.items()},
+                  **{f"null.{name}": a for name, a in self.null.parameters.items()}}
+        return {"refreshes": self.refreshes,
+                **{name: torch.from_numpy(a.copy()) for name, a in arrays.items() if a is not None}}
 
     def restore(self, state: dict[str, Any]) -> None:
-        arrays = {name: tensor.numpy().copy() for name, tensor in state.items()}
-        self.mean, self.basis, self.last = (arrays.pop(name) for name in ("mean", "basis", "last"))
-        self.probe = VariationalProbe(self.probe.prior, arrays)
+        """Go on from what `state` gave."""
+        arrays = {name: value.numpy().copy() for name, value in state.items() if name != "refreshes"}
+        self.refreshes, self.mean = state["refreshes"], arrays["mean"]
+        self.basis, self.last = arrays.get("basis"), arrays.get("last")
+        for name in ("probe", "null"):
+            parameters = {n.removeprefix(f"{name}."): a for n, a in arrays.items() if n.startswith(f"{name}.")}
+            setattr(self, name, VariationalProbe(self.options.prior, parameters))
+
+
+class NumpyPenalty(torch.autograd.Function):
+    """projection.penalty with its hand-derived gradient, as one node of PyTorch's graph."""
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, basis: np.ndarray, mean: np.ndarray | None, squared: bool,
+                normalised: bool) -> Tensor:
+        wide = h.detach() if h.dtype == torch.float64 else h.detach().float()  # halves become float32 in PyTorch
+        states = wide.cpu().numpy()
+        mean = None if mean is None else mean.astype(states.dtype, copy=False)
+        value, gradient = projection.penalty(states, basis.astype(states.dtype, copy=False), mean, squared, normalised)
+        ctx.save_for_backward(torch.from_numpy(gradient).to(h.device))
+        ctx.dtype = h.dtype
+        return wide.new_tensor(value)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,) = ctx.saved_tensors
+        return (gradient * slope).to(ctx.dtype), None, None, None, None  # scaled before it is cut to a half

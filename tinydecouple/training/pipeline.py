@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,68 +10,80 @@ import torch
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.model.transformer import ModelOptions, Transformer
 from tinydecouple.text.corpus import ParallelCorpus
-from tinydecouple.text.readers import CorpusOptions, fingerprint, load_corpus
+from tinydecouple.text.readers import CorpusOptions, load_corpus
 from tinydecouple.text.tokenizer import Tokenizer, train_tokenizer
 from tinydecouple.training.batches import finetuning_examples, pretraining_examples
 from tinydecouple.training.checkpoint import load_model, open_run, read_config
-from tinydecouple.training.decoupler import DecoupleOptions, Decoupler
+from tinydecouple.training.decoupler import DecoupleOptions, Decoupler, class_count
+from tinydecouple.training.gather import parse_layers
 from tinydecouple.training.train import TrainOptions, train
 
-DEV_SENTENCES = 5  # a direction: enough to see the loss turn, few enough to cost a few percent of the time
+DEV_SENTENCES = 5  # per direction: enough to see the loss turn, few enough to cost a few percent of the time
 
 
-def pretrain(run: Path, corpus_options: CorpusOptions, model_options: ModelOptions, options: TrainOptions,
-             device: torch.device, overwrite: bool = False) -> None:
-    """Train tokeniser and model on pivot and standard, with a trickle of dialects; leaves a complete run."""
-    corpus = load_corpus(corpus_options)
-    proto = train_tokenizer(corpus, model_options.vocabulary)
-    tokenizer = Tokenizer(proto)
+def pretrain(run: Path, corpus: ParallelCorpus, tokenizer: Tokenizer, corpus_options: CorpusOptions,
+             model_options: ModelOptions, options: TrainOptions, device: torch.device, overwrite: bool = False) -> None:
+    """Train a model on pivot and standard, with a trickle of dialects; leaves a complete run.
+
+    corpus: what corpus_options name, read already.  tokenizer: trained on it, as new_tokenizer does.
+    """
     sizes = {**asdict(model_options), "vocabulary": tokenizer.size}
     model = Transformer(**sizes, generator=torch.Generator().manual_seed(options.seed)).to(device)
     examples = pretraining_examples(corpus, tokenizer, "train", corpus_options.trickle, noise=corpus_options.noise,
                                     rng=np.random.default_rng(options.seed))
     dev = pretraining_examples(corpus, tokenizer, "dev", DEV_SENTENCES, most=100)
-    open_run(run, {"kind": "pretrain", "corpus": asdict(corpus_options), "corpus_sha256": fingerprint(corpus_options),
+    open_run(run, {"kind": "pretrain", "corpus": asdict(corpus_options), "corpus_sha256": corpus.fingerprint,
                    "model": asdict(model_options), "train": asdict(options)}, overwrite)
     train(model, tokenizer, examples, dev, options, run, label="pretraining")
 
 
-def finetune(run: Path, start: Path, options: TrainOptions, decouple: DecoupleOptions, device: torch.device,
-             overwrite: bool = False) -> None:
-    """Fine-tune on standard to dialect and back, from the pretrained run `start` and on its corpus.
+def finetune(run: Path, start: Path, corpus: ParallelCorpus, options: TrainOptions, decouple: DecoupleOptions,
+             device: torch.device, overwrite: bool = False, label: str = "fine-tuning") -> None:
+    """Fine-tune on standard to dialect and back, from the pretrained run `start`; corpus: what that was trained on.
 
-    Strength 0 is plain fine-tuning, watched by the probe; refreshes 0 is plain fine-tuning without a probe.
+    Strength 0 only observes with the probe; refreshes 0 does without a probe.
     """
     if run.resolve() in (start.resolve(), *start.resolve().parents):
-        raise TinyDecoupleError(f"--run {run} holds the run to start from, {start}; choose another --run")
+        raise TinyDecoupleError(f"`run` {run} holds the run to start from, {start}; choose another `run`")
     model, tokenizer, pretrained = load_model(start, device)
     if pretrained["kind"] != "pretrain":
-        raise TinyDecoupleError(f"--from {start}: is a fine-tuned run; start from a pretrained one")
-    corpus = run_corpus(start)
-    decoupler = None
-    if decouple.refreshes:
-        decoupler = Decoupler(decouple, len(corpus.family), pretrained["model"]["width"], pretrained["model"]["blocks"])
+        raise TinyDecoupleError(f"{start}: is a fine-tuned run; start from a pretrained one")
+    cores = decouplers(decouple, len(corpus.family), ModelOptions(**pretrained["model"]))
     open_run(run, {"kind": "finetune", "corpus": pretrained["corpus"], "corpus_sha256": pretrained["corpus_sha256"],
                    "model": pretrained["model"], "pretrain": pretrained["train"], "train": asdict(options),
                    "decouple": asdict(decouple)}, overwrite)
     train(model, tokenizer, finetuning_examples(corpus, tokenizer, "train"),
-          finetuning_examples(corpus, tokenizer, "dev", DEV_SENTENCES), options, run, decoupler,
-          label="plain fine-tuning" if not decouple.strength else "decoupled fine-tuning")
+          finetuning_examples(corpus, tokenizer, "dev", DEV_SENTENCES), options, run, cores, label)
 
 
-def check(corpus: ParallelCorpus, model_options: ModelOptions, decouple: DecoupleOptions) -> None:
-    """Raise at once what pretraining and fine-tuning would raise of these options later."""
-    train_tokenizer(corpus, model_options.vocabulary)
-    Transformer(**asdict(model_options))
-    Decoupler(decouple, len(corpus.family), model_options.width, model_options.blocks)
+def new_tokenizer(corpus: ParallelCorpus, model_options: ModelOptions) -> Tokenizer:
+    """The tokeniser of a pretrained run."""
+    return Tokenizer(train_tokenizer(corpus, model_options.vocabulary))
+
+
+def decouplers(options: DecoupleOptions, varieties: int, model: ModelOptions) -> dict[int, Decoupler]:
+    """Layer -> a decoupler of its own, for each layer that the options name; none if there are no refreshes.
+
+    Raises TinyDecoupleError for layers that the model lacks and for what a decoupler refuses.
+    """
+    layers = parse_layers(options.layer, model.blocks)
+    cores = {layer: Decoupler(options, class_count(options, varieties), model.width) for layer in layers}
+    return cores if options.refreshes else {}
 
 
 def run_corpus(run: Path) -> ParallelCorpus:
-    """The corpus that a run was trained on, with its split. Raises TinyDecoupleError if its file has changed."""
+    """The corpus that a run was trained on, with its split. Raises TinyDecoupleError if its files have changed."""
     config = read_config(run)
     options = CorpusOptions(**config["corpus"])
     corpus = load_corpus(options)
-    if fingerprint(options) != config["corpus_sha256"]:
+    if corpus.fingerprint != config["corpus_sha256"]:
         raise TinyDecoupleError(f"{options.corpus}: has changed since {run} was trained on it; "
-                                "bring the old file back or train again with --overwrite")
+                                "bring the old files back or train again with `overwrite`")
     return corpus
+
+
+def same_corpus(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    """Whether two runs' configurations name the same texts in the same split: noise and trickle choose among them."""
+    used = [{name: value for name, value in config["corpus"].items() if name not in ("noise", "trickle")}
+            for config in (first, second)]
+    return used[0] == used[1] and first["corpus_sha256"] == second["corpus_sha256"]

@@ -1,8 +1,9 @@
-"""One training loop, for pretraining and for fine-tuning, plain or decoupled."""
+"""One training loop, for pretraining and for fine-tuning, with a penalty or without."""
 
 import json
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 from tqdm import tqdm
 
 from tinydecouple.errors import TinyDecoupleError
@@ -19,22 +21,24 @@ from tinydecouple.options import option
 from tinydecouple.text.tokenizer import Tokenizer
 from tinydecouple.training.batches import IGNORE, Batch, Example, bucket, collate
 from tinydecouple.training.checkpoint import load_checkpoint, save_checkpoint
-from tinydecouple.training.decoupler import Decoupler, strength_at
+from tinydecouple.training.decoupler import Decoupler, classes_of, strength_at
+from tinydecouple.training.gather import BATCH_TOKENS, at_positions, collect_states, draw_examples, penalised
 
-CHECKPOINTS = 20  # a run, if nothing else decides: a cut-off run loses 5 %
+CHECKPOINTS = 20  # per run, if nothing else decides: a run that is cut off loses 5 %
 ORDER, REFRESH = 0, 1  # what a generator is for; with seed and count it makes streams that do not touch
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    epochs: int = option(2, "times that every example is seen", least=1)
+    epochs: int = option(2, "passes over the training data", least=1)
     learning_rate: float = option(4e-3, "AdamW's peak learning rate: linear warm-up over a tenth of the run, "
                                   "then cosine decay to 0", least=0)
     batch_tokens: int = option(1024, "tokens per batch, padding included", least=1)
     weight_decay: float = option(0.01, "weight decay of AdamW, on matrices only", least=0)
-    standard_weight: float = option(1.0, "weight of the loss on text in the standard; below 1, the control that merely "
-                                    "gives the standard less say", least=0)
-    max_grad_norm: float = option(1.0, "longest gradient; a longer one is shortened to this", least=0)
+    standard_weight: float = option(1.0, "weight of the loss on the standard's tokens; below 1 is the control that "
+                                    "merely down-weights the standard", least=0)
+    max_grad_norm: float = option(1.0, "maximum gradient norm, to which longer ones are scaled down; 0: no clipping",
+                                  least=0)
     seed: int = option(1, "seed of initial weights, batch order and probe noise", least=0)
 
 
@@ -47,11 +51,11 @@ def rate_at(options: TrainOptions, step: int, total: int) -> float:
 
 
 def batch_loss(model: Transformer, batch: Batch,
-               standard_weight: float = 1.0) -> tuple[list[torch.Tensor], torch.Tensor]:
+               standard_weight: float = 1.0) -> tuple[list[Tensor], Tensor]:
     """Hidden states of every layer, and the mean cross-entropy of the target's tokens in nats, THEORY (5).
 
     A token of the standard counts standard_weight times. The mean is over all target tokens, weighted or not, so
-    that a token of a dialect has the same say at every weight.
+    that a dialect's token counts the same at every weight.
     """
     device = model.embedding.weight.device
     labels = torch.from_numpy(batch.labels).to(device)
@@ -64,10 +68,10 @@ def batch_loss(model: Transformer, batch: Batch,
 
 @torch.no_grad()
 def mean_loss(model: Transformer, examples: list[Example], pad: int) -> float:
-    """Cross-entropy in nats a target token."""
+    """Cross-entropy in nats per target token."""
     nats = count = 0.0
-    for near in bucket(examples, 4096, np.random.default_rng(0)):
-        batch = collate(near, pad)
+    for rows in bucket(examples, BATCH_TOKENS, np.random.default_rng(0)):
+        batch = collate(rows, pad)
         tokens = int((batch.labels != IGNORE).sum())
         nats += batch_loss(model, batch)[1].item() * tokens
         count += tokens
@@ -75,90 +79,138 @@ def mean_loss(model: Transformer, examples: list[Example], pad: int) -> float:
 
 
 def train(model: Transformer, tokenizer: Tokenizer, examples: list[Example], dev: list[Example], options: TrainOptions,
-          run: Path, decoupler: Decoupler | None = None, label: str = "training") -> None:
+          run: Path, cores: dict[int, Decoupler] | None = None, label: str = "training") -> None:
     """Train in place and leave log and checkpoint in `run`; a run that was cut off goes on, bit for bit on a CPU.
 
-    Batches depend on options.seed and the epoch alone, so runs that differ in their decoupler see the same ones.
-    At each refresh (without a decoupler, CHECKPOINTS times) the log gets the loss on `dev` and the state is saved.
+    cores: layer -> its decoupler; none, or an empty dict, for a run without a probe. Batches depend on options.seed and
+    the epoch alone, so runs that differ in their decouplers see the same ones. At each refresh (without a decoupler,
+    CHECKPOINTS times) the log gets the loss on `dev` and the state is saved.
     """
+    cores = cores or {}
     total = options.epochs * len(_order(examples, options, 0))
-    every = max(1, math.ceil(total / (decoupler.options.refreshes if decoupler else CHECKPOINTS)))
-    matrices = [p for p in model.parameters() if p.dim() > 1]
-    vectors = [p for p in model.parameters() if p.dim() == 1]
-    optimizer = torch.optim.AdamW([{"params": matrices}, {"params": vectors, "weight_decay": 0.0}],
-                                  betas=(0.9, 0.98), weight_decay=options.weight_decay, fused=True)
-    log: list[dict[str, Any]] = []
-    done, seconds = 0, 0.0
+    refreshes = next(iter(cores.values())).options.refreshes if cores else CHECKPOINTS
+    every = max(1, math.ceil(total / refreshes))
+    optimizer = make_optimizer(model, options)
+    resumed = resume(run, model, optimizer, cores)
+    if resumed is None:
+        return
+    done, log = resumed
+    started = time.perf_counter() - max((record.get("seconds", 0.0) for record in log), default=0.0)
 
-    def save(complete: bool) -> None:
-        write(run / "log.jsonl", "".join(json.dumps(record) + "\n" for record in log))
-        unfinished = {} if complete else {"optimizer": optimizer.state_dict(),
-                                          "decoupler": decoupler.state() if decoupler else None}
-        save_checkpoint(run, {"model": model.state_dict(), "step": step, "complete": complete, **unfinished,
-                              "tokenizer": torch.frombuffer(bytearray(tokenizer.proto), dtype=torch.uint8)})
+    def check_dev(step: int, **record: int) -> None:
+        log.append({**record, "step": step, "dev_loss": mean_loss(model, dev, tokenizer.pad),
+                    "seconds": round(time.perf_counter() - started, 2)})
 
-    if saved := load_checkpoint(run):
-        model.load_state_dict(saved["model"])
-        if saved["complete"]:
-            return
-        optimizer.load_state_dict(saved["optimizer"])
-        done = saved["step"]
-        log = read_log(run, done)
-        seconds = log[-1]["seconds"]
-        if decoupler:
-            decoupler.restore(saved["decoupler"])
-
-    step, started = 0, time.perf_counter() - seconds
     model.train()
     with tqdm(total=total, initial=done, desc=label, unit=" steps", disable=None, leave=False) as bar:
-        for number in range(options.epochs):
-            for chosen in _order(examples, options, number):
-                if step < done:
-                    step += 1
-                    continue
-                if step % every == 0 and not (saved and step == done):
-                    record = {"refresh": step // every, "step": step}
-                    if decoupler:
-                        rng = np.random.default_rng([options.seed, REFRESH, step])
-                        record |= decoupler.refresh(model, examples, tokenizer.pad, rng)
-                    log.append(record | {"dev_loss": mean_loss(model, dev, tokenizer.pad),
-                                         "seconds": round(time.perf_counter() - started, 2)})
-                    save(complete=False)
-                batch = collate(chosen, tokenizer.pad)
-                states, loss = batch_loss(model, batch, options.standard_weight)
-                record = {"step": step, "loss": loss.item()}
-                if decoupler:
-                    penalty = decoupler.penalty(states, batch)
-                    strength = strength_at(decoupler.options, step, total)
-                    loss = loss + strength * penalty
-                    record |= {"penalty": penalty.item(), "strength": strength}
-                if not math.isfinite(loss.item()):
-                    raise TinyDecoupleError(f"{run}: the loss is {loss.item()} at step {step}; lower "
-                                            "--learning-rate or --strength, with --overwrite")
-                record["learning_rate"] = optimizer.param_groups[0]["lr"] = optimizer.param_groups[1]["lr"] = \
-                    rate_at(options, step, total)
-                optimizer.zero_grad()
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(model.parameters(), options.max_grad_norm)
-                optimizer.step()
-                log.append(record)
-                step += 1
-                bar.update()
-                bar.set_postfix(loss=f"{record['loss']:.2f}", refresh=False)
+        for step, rows in batches_from(done, examples, options):
+            if step % every == 0 and (step > done or not log):
+                number = {"refresh": step // every, "step": step}
+                log += [number | record for record in refresh(model, cores, examples, tokenizer.pad, options, step)]
+                check_dev(**number)
+                save(run, model, tokenizer, log, step, optimizer, cores)
+            record = train_step(model, optimizer, collate(rows, tokenizer.pad), options, cores, step, total)
+            log.append(record)
+            bar.update()
+            bar.set_postfix(loss=f"{record['loss']:.2f}", refresh=False)
     model.eval()
-    log.append({"step": step, "dev_loss": mean_loss(model, dev, tokenizer.pad),
-                "seconds": round(time.perf_counter() - started, 2)})
-    save(complete=True)
+    check_dev(total)
+    save(run, model, tokenizer, log, total)
+
+
+def make_optimizer(model: Transformer, options: TrainOptions) -> torch.optim.Optimizer:
+    """AdamW; weight decay on matrices, not on the gains of the norms."""
+    matrices = [p for p in model.parameters() if p.dim() > 1]
+    gains = [p for p in model.parameters() if p.dim() == 1]
+    return torch.optim.AdamW([{"params": matrices}, {"params": gains, "weight_decay": 0.0}],
+                             betas=(0.9, 0.98), weight_decay=options.weight_decay, fused=True)
+
+
+def batches_from(first: int, examples: list[Example], options: TrainOptions) -> Iterator[tuple[int, list[Example]]]:
+    """(step, its examples) of all epochs, from step `first` on."""
+    step = 0
+    for epoch in range(options.epochs):
+        for rows in _order(examples, options, epoch):
+            if step >= first:
+                yield step, rows
+            step += 1
+
+
+def refresh(model: Transformer, cores: dict[int, Decoupler], examples: list[Example], pad: int, options: TrainOptions,
+            step: int) -> list[dict[str, Any]]:
+    """Refresh each layer's decoupler on states of fresh examples; one record per layer for the log."""
+    if not cores:
+        return []
+    decouple = next(iter(cores.values())).options
+    rng = np.random.default_rng([options.seed, REFRESH, step])
+    drawn = draw_examples(examples, decouple.probe_states, decouple.tokens, rng)
+    states, variety, _ = collect_states(model, drawn, tuple(cores), decouple.tokens, pad, rng)
+    y = classes_of(decouple, variety)
+    return [{"layer": layer, **core.refresh(states[layer], y, rng)} for layer, core in cores.items()]
+
+
+def train_step(model: Transformer, optimizer: torch.optim.Optimizer, batch: Batch, options: TrainOptions,
+               cores: dict[int, Decoupler], step: int, total: int) -> dict[str, Any]:
+    """One step of gradient descent on L_MT + lambda * penalty; returns its record for the log."""
+    states, loss = batch_loss(model, batch, options.standard_weight)
+    record = {"step": step, "loss": loss.item()}
+    if cores:
+        decouple = next(iter(cores.values())).options
+        positions = penalised(batch, decouple.tokens, decouple.penalised)
+        penalties = {layer: core.penalty(at_positions(states[layer], positions)) for layer, core in cores.items()}
+        strength = strength_at(decouple, step, total)
+        if strength:
+            loss = loss + strength * sum(penalties.values())
+        record |= {"penalty": sum(p.item() for p in penalties.values()), "strength": strength}
+        if len(cores) > 1:
+            record["penalty_by_layer"] = {layer: p.item() for layer, p in penalties.items()}
+    if not math.isfinite(loss.item()):
+        raise TinyDecoupleError(f"the loss is {loss.item()} at step {step}; lower `learning_rate` or `strength`, with "
+                                "`overwrite`")
+    record["learning_rate"] = rate_at(options, step, total)
+    for group in optimizer.param_groups:
+        group["lr"] = record["learning_rate"]
+    optimizer.zero_grad()
+    loss.backward()
+    if options.max_grad_norm:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), options.max_grad_norm)
+    optimizer.step()
+    return record
+
+
+def save(run: Path, model: Transformer, tokenizer: Tokenizer, log: list[dict[str, Any]], step: int,
+         optimizer: torch.optim.Optimizer | None = None, cores: dict[int, Decoupler] | None = None) -> None:
+    """Leave log and checkpoint; with an optimiser, what it takes to go on from `step`, without one a complete run."""
+    write(run / "log.jsonl", "".join(json.dumps(record) + "\n" for record in log))
+    unfinished = {} if optimizer is None else {
+        "optimizer": optimizer.state_dict(), "decouplers": {layer: core.state() for layer, core in cores.items()}}
+    save_checkpoint(run, {"model": model.state_dict(), "step": step, "complete": optimizer is None, **unfinished,
+                          "tokenizer": torch.frombuffer(bytearray(tokenizer.proto), dtype=torch.uint8)})
+
+
+def resume(run: Path, model: Transformer, optimizer: torch.optim.Optimizer,
+           cores: dict[int, Decoupler]) -> tuple[int, list[dict[str, Any]]] | None:
+    """Take up what a run has saved: the next step and the log so far; None if the run is complete."""
+    saved = load_checkpoint(run)
+    if saved is None:
+        return 0, []
+    model.load_state_dict(saved["model"])
+    if saved["complete"]:
+        return None
+    optimizer.load_state_dict(saved["optimizer"])
+    for layer, core in cores.items():
+        core.restore(saved["decouplers"][layer])
+    return saved["step"], read_log(run, saved["step"])
 
 
 def read_log(run: Path, done: int) -> list[dict[str, Any]]:
-    """The log up to a checkpoint at step `done`; what a cut-off run wrote after its last checkpoint is dropped."""
+    """The log up to a checkpoint at step `done`; what was written after the last checkpoint is dropped."""
     try:
         records = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
         return [r for r in records if r["step"] < done or (r["step"] == done and "refresh" in r)]
     except (OSError, ValueError, KeyError) as error:
-        raise TinyDecoupleError(f"{run / 'log.jsonl'}: damaged ({error}); run again with --overwrite") from None
+        raise TinyDecoupleError(f"{run / 'log.jsonl'}: damaged ({error}); run again with `overwrite`") from None
 
 
-def _order(examples: list[Example], options: TrainOptions, number: int) -> list[list[Example]]:
-    return bucket(examples, options.batch_tokens, np.random.default_rng([options.seed, ORDER, number]))
+def _order(examples: list[Example], options: TrainOptions, epoch: int) -> list[list[Example]]:
+    return bucket(examples, options.batch_tokens, np.random.default_rng([options.seed, ORDER, epoch]))
