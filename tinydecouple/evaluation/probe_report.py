@@ -21,8 +21,9 @@ from tinydecouple.method.codelength import (
     selectivity_bits,
     variational_bits,
 )
-from tinydecouple.method.probe import check_states, fit, new_probe, standardise
+from tinydecouple.method.probe import fit, new_probe
 from tinydecouple.method.projection import project
+from tinydecouple.method.states import check_states, standardise
 from tinydecouple.method.subspace import angle_null, principal_angles, probe_subspace, standard_row
 from tinydecouple.model.transformer import Transformer
 from tinydecouple.text.corpus import ParallelCorpus

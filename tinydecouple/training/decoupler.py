@@ -14,7 +14,8 @@ from torch import Tensor
 
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.method.codelength import entropy_bits, variational_bits
-from tinydecouple.method.probe import PRIORS, VariationalProbe, fit, new_probe, standardise
+from tinydecouple.method.probe import PRIORS, VariationalProbe, fit, new_probe
+from tinydecouple.method.states import standardise
 from tinydecouple.method.subspace import principal_angles, probe_subspace, random_from_states
 from tinydecouple.model.transformer import Transformer
 from tinydecouple.options import option
