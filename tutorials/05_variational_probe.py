@@ -15,6 +15,7 @@ from tinydecouple.evaluation.probe_report import gather_states, held_out_accurac
 from tinydecouple.method import probe as vp
 from tinydecouple.method.codelength import variational_bits
 from tinydecouple.method.planted import plant
+from tinydecouple.method.states import standardise
 
 rng = np.random.default_rng(0)
 
@@ -261,7 +262,7 @@ if figure := wb.new_figure(11, 3.3):
 states = gather_states(*wb.opened(wb.finetuned("plain")), "train", 60 if wb.SMOKE else 3000, rng)
 labels, keys, gain = np.minimum(states.y, 1), np.unique(states.keys), {}
 for layer in (1, 2):
-    real = vp.standardise(states.h[layer])[0]
+    real = standardise(states.h[layer])[0]
     tests = [np.isin(states.keys, rng.permutation(keys)[:len(keys) // 5]) for _ in range(1 if wb.SMOKE else 5)]
     gain[layer] = 100 * np.mean([held_out_accuracy(real, labels, test, rng) - labels[test].mean() for test in tests])
 wb.show("layer 1, held-out accuracy less the constant's", gain[1], 2.7, 1.5, "points")

@@ -16,6 +16,7 @@ from tinydecouple.evaluation.probe_report import gather_states
 from tinydecouple.method import codelength as cl
 from tinydecouple.method import probe as vp
 from tinydecouple.method.planted import plant
+from tinydecouple.method.states import standardise
 
 rng = np.random.default_rng(0)
 
@@ -185,7 +186,7 @@ wb.show("KL from a proper prior (a = 10) less (16), three scales", above, 1.63, 
 
 # %%
 few = gather_states(*wb.opened(wb.finetuned("plain")), "train", 60 if wb.SMOKE else 800, rng)
-h, y, n = vp.standardise(few.h[1])[0], np.minimum(few.y, 1), len(few.y)
+h, y, n = standardise(few.h[1])[0], np.minimum(few.y, 1), len(few.y)
 entropy = cl.entropy_bits(y) / n
 steps, draws = (100, 1) if wb.SMOKE else (300, 3)
 whole, cut = (np.mean([cl.prequential_bits(h, y, keys, 2, rng, steps=steps) for _ in range(draws)]) / n
@@ -208,7 +209,7 @@ lengths, dealt = {}, {}
 for run, path in (("pretrained", wb.pretrained()), ("plain", wb.finetuned("plain"))):
     states = gather_states(*wb.opened(path), "train", 60 if wb.SMOKE else 3000, rng)
     labels, control = np.minimum(states.y, 1), cl.control_labels(np.minimum(states.y, 1), rng)
-    real = [vp.standardise(states.h[layer])[0] for layer in (0, 1, 2)]
+    real = [standardise(states.h[layer])[0] for layer in (0, 1, 2)]
     lengths[run] = [code(layer, labels) for layer in real]
     dealt[run] = [code(layer, control) for layer in real]
 wb.show("plain, layer 0", lengths["plain"][0], 0.49, 0.03, "bits a state")

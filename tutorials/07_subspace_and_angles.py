@@ -15,7 +15,8 @@ import workbench as wb
 from tinydecouple.evaluation.probe_report import gather_states
 from tinydecouple.method import subspace as sub
 from tinydecouple.method.planted import plant
-from tinydecouple.method.probe import cross_entropy, fit, new_probe, standardise
+from tinydecouple.method.probe import cross_entropy, fit, new_probe
+from tinydecouple.method.states import standardise
 
 STEPS = 60 if wb.SMOKE else 300
 

@@ -19,8 +19,9 @@ from tinydecouple.evaluation.probe_report import gather_states
 from tinydecouple.method.codelength import entropy_bits, variational_bits
 from tinydecouple.method.erasure import Eraser, inlp, leace, reject_span
 from tinydecouple.method.planted import plant
-from tinydecouple.method.probe import fit, new_probe, standardise
+from tinydecouple.method.probe import fit, new_probe
 from tinydecouple.method.projection import penalty, project, reject
+from tinydecouple.method.states import standardise
 from tinydecouple.method.subspace import probe_subspace, random_subspace
 from tinydecouple.training.batches import finetuning_examples
 from tinydecouple.training.decoupler import Decoupler

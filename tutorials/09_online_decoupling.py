@@ -17,8 +17,9 @@ import workbench as wb
 
 from tinydecouple.evaluation.probe_report import gather_states
 from tinydecouple.method.codelength import entropy_bits, variational_bits
-from tinydecouple.method.probe import fit, new_probe, standardise
+from tinydecouple.method.probe import fit, new_probe
 from tinydecouple.method.projection import penalty
+from tinydecouple.method.states import standardise
 from tinydecouple.method.subspace import angle_null, probe_subspace
 from tinydecouple.training.batches import collate, finetuning_examples
 from tinydecouple.training.decoupler import Decoupler

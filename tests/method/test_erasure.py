@@ -8,7 +8,8 @@ from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.method.codelength import entropy_bits
 from tinydecouple.method.erasure import Eraser, inlp, leace, reject_span
 from tinydecouple.method.planted import plant
-from tinydecouple.method.probe import fit, new_probe, standardise
+from tinydecouple.method.probe import fit, new_probe
+from tinydecouple.method.states import standardise
 from tinydecouple.method.subspace import probe_subspace
 
 CLASSES = 4

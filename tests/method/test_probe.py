@@ -18,10 +18,10 @@ from tinydecouple.method.probe import (
     loss_and_gradients,
     new_probe,
     scale_kl,
-    standardise,
     weight_kl,
     with_one,
 )
+from tinydecouple.method.states import standardise
 
 
 def case(rng, prior, n=7, d=5, classes=3):

@@ -2,13 +2,17 @@
 
 import numpy as np
 import pytest
+import torch
 
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.method.planted import plant
-from tinydecouple.method.probe import fit, new_probe, standardise
+from tinydecouple.method.probe import fit, new_probe
+from tinydecouple.method.states import standardise
 from tinydecouple.method.subspace import (
+    ESTIMATORS,
     angle_null,
     class_mean_span,
+    estimator,
     principal_angles,
     principal_components,
     probe_subspace,
@@ -66,7 +70,7 @@ def test_rank_is_at_most_classes_minus_one(rng, k):
 
 
 def test_weights_without_direction():
-    with pytest.raises(TinyDecoupleError, match="nothing has been learned"):
+    with pytest.raises(TinyDecoupleError, match="learned nothing"):
         probe_subspace(np.ones((3, 5)), 1)
 
 
@@ -156,8 +160,10 @@ def test_random_subspaces_are_orthonormal_and_the_fair_one_lies_where_states_lie
     assert np.mean(held["from states"]) > 2.5 * np.mean(held["isotropic"]), "the fair control holds no more energy"
 
 
-@pytest.mark.parametrize("spoil, says", [(lambda h: h * np.nan, "NaN"), (lambda h: h.astype(np.float16), "float16"),
-                                         (lambda h: h.astype(int), "int")])
+@pytest.mark.parametrize("spoil, says", [(lambda h: h * np.nan, "NaN"), (lambda h: h.astype(int), "int"),
+                                         (lambda h: h.tolist(), "are a list, expected a NumPy array"),
+                                         (lambda h: torch.tensor(h), "torch.Tensor.*numpy"),
+                                         (lambda h: (h * np.inf).astype(np.float16), "half precision")])
 def test_states_that_no_estimator_can_use(rng, spoil, says):
     h, y = spoil(rng.normal(size=(30, 4))), np.arange(30) % 3
     for call in (lambda: class_mean_span(h, y, 1), lambda: principal_components(h, 1), lambda: standardise(h),
@@ -196,3 +202,35 @@ def test_the_null_shrinks_with_more_sentences_and_keeps_sentences_whole():
     labels, keys = np.repeat(p.y[:400], 10), np.arange(4000) // 40
     whole = angle_null(copies, labels, keys, 2, one, 5, np.random.default_rng(1), steps=300)
     assert whole.mean() > 2 * many.mean(), "repeating tokens narrowed the null: sentences are not drawn whole"
+
+
+def test_every_estimator_is_one_entry_of_a_dict_and_takes_the_same_call():
+    """name -> estimate(h, y, weights, k, rng): what the command line offers, what training calls."""
+    p = plant(3000, 12, 4, 2.0, np.random.default_rng(3), anisotropy=5)
+    h, weights = standardise(p.h)[0], probe_of(p, 3000, 4)
+    direct = {"probe": probe_subspace(weights, 1), "standard-row": standard_row(weights),
+              "class-means": class_mean_span(h, p.y, 1), "principal-components": principal_components(h, 1),
+              "random": random_subspace(12, 1, np.random.default_rng(0)),
+              "random-from-states": random_from_states(h, 1, np.random.default_rng(0))}
+    assert set(ESTIMATORS) == set(direct)
+    for name, expected in direct.items():
+        got = estimator(name)(h, p.y, weights, 1, np.random.default_rng(0))
+        np.testing.assert_array_equal(got, expected, err_msg=f"{name} is another function than its name says")
+    for name in set(ESTIMATORS) - {"standard-row"}:
+        U = estimator(name)(h, p.y, weights, 3, np.random.default_rng(0))
+        np.testing.assert_allclose(U.T @ U, np.eye(3), atol=1e-10, err_msg=f"{name}: basis not orthonormal")
+
+
+@pytest.mark.parametrize("name, k, says", [
+    ("probe", 4, "rank 4: expected 1 to 3 .*softmax"), ("standard-row", 2, "rank 2: expected 1 to 1 .*one row"),
+    ("class-means", 4, "rank 4: expected 1 to 3 .*class means"), ("principal-components", 13, "rank 13: expected 1 to 12"),
+    ("random", 13, "rank 13: expected 1 to 12"), ("random-from-states", 0, "rank 0: expected 1 to 12")])
+def test_every_estimator_names_the_ranks_it_can_give(rng, name, k, says):
+    h, y = rng.normal(size=(60, 12)), np.arange(60) % 4
+    with pytest.raises(TinyDecoupleError, match=says):
+        estimator(name)(h, y, rng.normal(size=(4, 12)), k, rng)
+
+
+def test_an_unknown_estimator_is_refused_with_those_there_are():
+    with pytest.raises(TinyDecoupleError, match="'pca' is unknown; expected one of probe, standard-row, class-means"):
+        estimator("pca")

@@ -13,7 +13,6 @@ import numpy as np
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.method.probe import (
     VariationalProbe,
-    check_states,
     cross_entropy,
     draw_noise,
     forward,
@@ -22,6 +21,7 @@ from tinydecouple.method.probe import (
     optimise,
     with_one,
 )
+from tinydecouple.method.states import check_states
 
 BLOCKS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.0625, 0.125, 0.25, 0.5, 1.0)  # ends, as shares of the sample
 

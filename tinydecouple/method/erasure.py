@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.method.probe import check_states, fit, new_probe, standardise
+from tinydecouple.method.probe import fit, new_probe
+from tinydecouple.method.states import check_states, standardise
 from tinydecouple.method.subspace import class_mean_span, probe_subspace
 
 

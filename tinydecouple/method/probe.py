@@ -37,6 +37,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.method.states import check_states, check_width, warn_of_scale
 
 PRIORS = ("normal", "group-normal-jeffreys")
 K1, K2, K3 = 0.63576, 1.87320, 1.48695  # Molchanov et al. 2017
@@ -60,6 +61,11 @@ class VariationalProbe:
     @property
     def classes(self) -> int:
         return len(self.parameters["mu"])
+
+    @property
+    def width(self) -> int:
+        """d, the number of features of a state."""
+        return self.parameters["mu"].shape[1] - 1
 
     def posterior_mean(self) -> np.ndarray:
         """(C, d) mean weights, without the bias: mu, or mu * mu_z with the group prior."""
@@ -190,6 +196,8 @@ def fit(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng: np.random.Ge
     Raises TinyDecoupleError for states or labels that a probe cannot be fitted to.
     """
     check_states(h, y, probe.classes)
+    check_width(h, probe.width, "probe")
+    warn_of_scale(h)
     return optimise(probe, h, y, rng, steps, batch, rate, kl_weight)
 
 
@@ -205,39 +213,3 @@ def optimise(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng: np.rand
         _, gradients = loss_and_gradients(probe.parameters, h1[rows], y[rows], noise, len(y), kl_weight)
         adam_step(probe, gradients, rate * 0.5 * (1 + np.cos(np.pi * step / steps)))
     return probe
-
-
-def check_states(h: np.ndarray, y: np.ndarray, classes: int) -> None:
-    """Raise TinyDecoupleError unless h is (n, d) finite float32 or float64 and y holds n classes below `classes`."""
-    check_matrix(h)
-    if y.shape != h.shape[:1] or y.dtype.kind not in "iu":
-        raise TinyDecoupleError(f"labels have shape {y.shape} and dtype {y.dtype}; expected {h.shape[:1]} integers")
-    if len(y) < classes:
-        raise TinyDecoupleError(f"{len(y)} states for {classes} classes; gather more states than classes")
-    if y.min() < 0 or y.max() >= classes:
-        raise TinyDecoupleError(f"labels run from {y.min()} to {y.max()}; expected 0 to {classes - 1}")
-    if len(np.unique(y)) < 2:
-        raise TinyDecoupleError("all states carry one label; a probe needs two classes to tell apart")
-
-
-def check_matrix(h: np.ndarray) -> None:
-    """Raise TinyDecoupleError unless h is (n, d), float32 or float64, and finite."""
-    if h.ndim != 2 or h.dtype not in (np.float32, np.float64):
-        raise TinyDecoupleError(f"states have shape {h.shape} and dtype {h.dtype}; expected (n, d), float32 or float64")
-    if not np.isfinite(h).all():
-        raise TinyDecoupleError("states contain NaN or infinity; look for a diverged model or a bad file")
-
-
-def standardise(h: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Centre states and divide them by one number, so that their root mean square is 1 a feature.
-
-    Returns (states, mean (d,), scale). One scale for all features leaves every direction what it was; what
-    N(0, 1) means as a prior, and so the code length, is relative to this scale.
-    """
-    check_matrix(h)
-    mean = h.mean(axis=0)
-    centred = h - mean
-    scale = float(np.sqrt((centred**2).mean()))
-    if not scale > 0:
-        raise TinyDecoupleError("all states are equal; there is nothing for a probe to see")
-    return centred / scale, mean, scale

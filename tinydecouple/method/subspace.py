@@ -10,7 +10,17 @@ from collections.abc import Callable
 import numpy as np
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.method.probe import check_matrix, check_states, fit, new_probe
+from tinydecouple.method.probe import fit, new_probe
+from tinydecouple.method.states import (
+    blocks,
+    check_array,
+    check_matrix,
+    check_rank,
+    check_states,
+    class_means,
+    mean_state,
+    principal_axes,
+)
 
 
 def oriented(U: np.ndarray) -> np.ndarray:
@@ -18,42 +28,48 @@ def oriented(U: np.ndarray) -> np.ndarray:
     return U * np.sign(U[np.abs(U).argmax(axis=0), np.arange(U.shape[1])])
 
 
-def leading(rows: np.ndarray, k: int, highest: int, why: str) -> np.ndarray:
-    """(d, k) leading right singular vectors of rows (m, d).
+def leading(rows: np.ndarray, k: int, why: str, dtype: np.dtype) -> np.ndarray:
+    """(d, k) leading right singular vectors of rows (C, d), their mean taken away, each sign by its largest entry.
 
-    Raises TinyDecoupleError for k below 1 or above `highest`, saying why, and for rows without k directions.
+    Two rows differ in one direction, which points from the second row to the first. dtype: that of what the rows were
+    made from; a singular value within its rounding is 0, as in numpy.linalg.matrix_rank. Raises TinyDecoupleError
+    for k below 1, above C - 1 (`why` says where that comes from) or d, and for rows without k directions.
     """
-    check_matrix(rows)
-    if not 1 <= k <= highest:
-        raise TinyDecoupleError(f"`rank` {k}: expected 1 to {highest} ({why})")
-    _, strength, Vt = np.linalg.svd(rows, full_matrices=False)
-    if not strength[k - 1] > 1e-10 * max(1.0, strength[0]):
-        raise TinyDecoupleError(f"`rank` {k}: there are no {k} directions here; nothing has been learned yet")
-    return oriented(Vt[:k].T)  # (k, d) -> (d, k)
+    check_rank(k, min(len(rows) - 1, rows.shape[1]), why)
+    centred = rows - rows.mean(axis=0)
+    _, strength, Vt = np.linalg.svd(centred, full_matrices=False)
+    eps = np.finfo(dtype).eps  # what the mean leaves carries the rounding of entries as large as they were with it
+    rounding = eps * (max(rows.shape) * strength[0] + np.sqrt(sum(rows.shape)) * np.abs(rows).max())
+    if not strength[k - 1] > rounding:
+        raise TinyDecoupleError(f"rank {k}: the rows have only {(strength > rounding).sum()} directions; the probe has "
+                                "learned nothing yet, or classes coincide: lower the rank, or fit longer")
+    U = Vt[:k].T  # (k, d) -> (d, k)
+    return U * np.sign(centred[0] @ U) if len(rows) == 2 else oriented(U)
 
 
 def probe_subspace(weights: np.ndarray, k: int) -> np.ndarray:
     """The leading directions of a probe's weights (C, d), by SVD: THEORY (17) and (18).
 
-    With C = 2, the standard against the rest, this is one direction, from the rest to the standard: the paper's
-    wording. With a class a variety it is the all-variety subspace: what separates *any* of them, the standard or not.
+    With C = 2, the standard (class 0) against the rest, this is one direction, from the rest to the standard: the
+    paper's wording. With one class per variety it is the all-variety subspace: what separates *any* of them.
     Softmax ignores a vector added to every row, so the rows are centred over classes and the rank is at most C - 1.
     """
     check_matrix(weights)
-    classes, d = weights.shape
-    return leading(weights - weights.mean(axis=0), k, min(classes - 1, d),
-                   f"{classes} classes give classes - 1 directions, since softmax ignores what all rows share")
+    why = f"{len(weights)} classes give classes - 1 directions, since softmax ignores what all rows share"
+    return leading(weights, k, why, weights.dtype)
 
 
-def standard_row(weights: np.ndarray, standard: int = 0) -> np.ndarray:
-    """The standard's row of C-way weights (C, d) against the mean of the others: (d, 1).
+def standard_row(weights: np.ndarray, standard: int = 0, k: int = 1) -> np.ndarray:
+    """From the mean of the other rows to the standard's, in C-way weights (C, d): (d, 1).
 
-    One direction, the standard's own, from a probe that had to tell the dialects apart as well. Unlike the
+    One direction, the standard's own, from a probe that had to distinguish the dialects as well. Unlike the
     one-vs-rest probe it does not treat the dialects as one class.
     """
     check_matrix(weights)
+    if not 0 <= standard < len(weights) or len(weights) < 2:
+        raise TinyDecoupleError(f"class {standard} of {len(weights)}: expected one of two classes or more, from 0")
     others = np.delete(weights, standard, axis=0).mean(axis=0)
-    return leading((weights[standard] - others)[None], 1, 1, "one row against the others is one direction")
+    return leading(np.array([weights[standard], others]), k, "one row against the others", weights.dtype)
 
 
 def class_mean_span(h: np.ndarray, y: np.ndarray, k: int) -> np.ndarray:
@@ -62,30 +78,30 @@ def class_mean_span(h: np.ndarray, y: np.ndarray, k: int) -> np.ndarray:
     No probe: where the varieties' mean states lie. It tends to the differences of means, which is where states
     differ, not to where a classifier would best look.
     """
-    classes = np.unique(y)
-    check_states(h, y, int(classes.max()) + 1)
-    means = np.array([h[y == c].mean(axis=0) for c in classes], dtype=np.float64)
-    return leading(means - means.mean(axis=0), k, min(len(classes) - 1, h.shape[1]),
-                   f"{len(classes)} class means span classes - 1 directions")
+    check_states(h, y, int(np.max(y)) + 1, half=True)
+    means = class_means(h, y)
+    return leading(means, k, f"{len(means)} class means span classes - 1 directions", h.dtype)
 
 
 def principal_components(h: np.ndarray, k: int) -> np.ndarray:
-    """The k directions of most variance of states h (n, d): a naive control that knows no label.
+    """The k directions of most variance of states h (n, d): a naive control that ignores labels.
 
     Where they agree with a probe, variety is what the states vary by most; where not, most of what a penalty on them
-    removes is something else.
+    removes is something else. Takes memory for (d, d), whatever n.
     """
-    check_matrix(h)
-    return leading(h - h.mean(axis=0), k, min(h.shape[1], len(h) - 1), "no more directions than features or states")
+    check_matrix(h, half=True)
+    check_rank(k, min(h.shape[1], len(h) - 1), "no more directions than features, or states less one")
+    axes = principal_axes(h)[2]
+    check_rank(k, axes.shape[1], "the states vary in no other direction")
+    return oriented(axes[:, :k])
 
 
 def random_subspace(d: int, k: int, rng: np.random.Generator) -> np.ndarray:
-    """An isotropic random subspace of rank k in R^d: the usual control, blind to states and labels.
+    """An isotropic random subspace of rank k in R^d: the usual control, which knows neither states nor labels.
 
-    It is an easy control to beat: in the mean it holds k / d of the states' energy, and may miss where they lie.
+    It is an easy control to beat: on average it holds k / d of the states' energy, and may miss where they lie.
     """
-    if not 1 <= k <= d:
-        raise TinyDecoupleError(f"rank {k}: expected 1 to {d}, the number of features")
+    check_rank(k, d, "the number of features")
     return oriented(np.linalg.qr(rng.normal(size=(d, k)))[0])
 
 
@@ -94,21 +110,59 @@ def random_from_states(h: np.ndarray, k: int, rng: np.random.Generator) -> np.nd
 
     Its columns are random mixtures of centred states, so large directions come up more often than small ones.
     """
-    check_matrix(h)
-    if not 1 <= k <= h.shape[1]:
-        raise TinyDecoupleError(f"rank {k}: expected 1 to {h.shape[1]}, the number of features")
-    centred = h - h.mean(axis=0)
-    return oriented(np.linalg.qr(centred.T @ rng.normal(size=(len(h), k)))[0])  # (d, n) @ (n, k) -> (d, k)
+    check_matrix(h, half=True)
+    (n, d), mean = h.shape, mean_state(h)
+    check_rank(k, d, "the number of features")
+    noise = rng.normal(size=(n, k))
+    mixtures = sum((h[rows] - mean).T @ noise[rows] for rows in blocks(h))  # (d, n) @ (n, k) -> (d, k)
+    strength = np.linalg.svd(mixtures, compute_uv=False)
+    rounding = np.finfo(h.dtype).eps * np.sqrt(d) * (strength[0] + np.sqrt(n) * np.abs(mean).max())
+    check_rank(k, int((strength > rounding).sum()), "the states vary in no other direction")
+    return oriented(np.linalg.qr(mixtures)[0])
+
+
+# Name -> estimate(h, y, weights, k, rng): a basis (d, k) from standardised states h (n, d), their classes y (n,), and
+# the posterior mean (C, d) of a probe fitted to them. To add an estimator, write it above and give it a line here.
+ESTIMATORS: dict[str, Callable[..., np.ndarray]] = {
+    "probe": lambda h, y, weights, k, rng: probe_subspace(weights, k),
+    "standard-row": lambda h, y, weights, k, rng: standard_row(weights, k=k),
+    "class-means": lambda h, y, weights, k, rng: class_mean_span(h, y, k),
+    "principal-components": lambda h, y, weights, k, rng: principal_components(h, k),
+    "random": lambda h, y, weights, k, rng: random_subspace(h.shape[1], k, rng),
+    "random-from-states": lambda h, y, weights, k, rng: random_from_states(h, k, rng),
+}
+
+
+def estimator(name: str) -> Callable[..., np.ndarray]:
+    """The estimator of that name. Raises TinyDecoupleError for an unknown one, listing those there are."""
+    if name not in ESTIMATORS:
+        raise TinyDecoupleError(f"subspace {name!r} is unknown; expected one of {', '.join(ESTIMATORS)}")
+    return ESTIMATORS[name]
+
+
+def column_space(A: np.ndarray) -> np.ndarray:
+    """(d, p) -> (d, r): an orthonormal basis of the column space, of rank r as numpy.linalg.matrix_rank finds it."""
+    check_array(A, "subspaces")
+    if A.ndim != 2 or A.dtype.kind not in "fiu" or not np.isfinite(A).all():
+        raise TinyDecoupleError(f"a subspace of shape {A.shape} and dtype {A.dtype}: expected (d, k), real and finite")
+    left, strength, _ = np.linalg.svd(A.astype(np.float64), full_matrices=False)
+    eps = np.finfo(A.dtype if A.dtype.kind == "f" else np.float64).eps
+    rank = int((strength > strength.max(initial=0) * max(A.shape) * eps).sum())
+    if rank == 0:
+        raise TinyDecoupleError(f"a subspace of shape {A.shape} has no direction: all its columns are zero")
+    return left[:, :rank]
 
 
 def principal_angles(A: np.ndarray, B: np.ndarray) -> np.ndarray:
     """Principal angles in radians, rising, between the column spaces of A (d, p) and B (d, q): THEORY (20).
 
-    Björck & Golub 1973: cosines are the singular values of Qa^T Qb. A cosine near 1 has lost its angle to
-    rounding (1 - 1e-7^2 / 2 is 1), so below 45 degrees the sine is used: the singular values of what Qa
-    leaves of Qb.
+    As many angles as the smaller of the two ranks; columns that depend on others add nothing. Björck & Golub 1973:
+    cosines are the singular values of Qa^T Qb. A cosine near 1 has lost its angle to rounding (1 - 1e-7^2 / 2 is 1),
+    so below 45 degrees the sine is used: the singular values of what Qa leaves of Qb.
     """
-    Qa, Qb = np.linalg.qr(np.asarray(A, np.float64))[0], np.linalg.qr(np.asarray(B, np.float64))[0]
+    Qa, Qb = column_space(A), column_space(B)
+    if len(Qa) != len(Qb):
+        raise TinyDecoupleError(f"subspaces of {len(Qa)} and {len(Qb)} features have no angle between them")
     if Qa.shape[1] < Qb.shape[1]:
         Qa, Qb = Qb, Qa
     cosine = np.linalg.svd(Qa.T @ Qb, compute_uv=False)  # falling, so the angles rise
@@ -141,13 +195,3 @@ def angle_null(h: np.ndarray, y: np.ndarray, keys: np.ndarray, classes: int,
         probe = fit(new_probe(classes, h.shape[1], prior, h.dtype), h[rows], y[rows], rng, steps)
         bases.append(estimate(probe.posterior_mean()))
     return np.array([principal_angles(a, b)[-1] for i, a in enumerate(bases) for b in bases[i + 1:]])
-
-
-ESTIMATORS = {
-    "probe": lambda h, y, weights, k, rng: probe_subspace(weights, k),
-    "standard-row": lambda h, y, weights, k, rng: standard_row(weights) if k == 1 else leading(weights, k, 1, "x"),
-    "class-means": lambda h, y, weights, k, rng: class_mean_span(h, y, k),
-    "principal-components": lambda h, y, weights, k, rng: principal_components(h, k),
-    "random": lambda h, y, weights, k, rng: random_subspace(h.shape[1], k, rng),
-    "random-from-states": lambda h, y, weights, k, rng: random_from_states(h, k, rng),
-}
