@@ -1,12 +1,17 @@
 """Small things that many tests share: a corpus (pseudo-languages), its tokeniser, one complete tiny run."""
 
-import numpy as np
-import pytest
-import torch
+import os
 
-from tinydecouple.model.transformer import Transformer
-from tinydecouple.text.readers import CorpusOptions, load_corpus
-from tinydecouple.text.tokenizer import Tokenizer, train_tokenizer
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")  # tiny arrays: a second thread costs more than it gives
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+from tinydecouple.model.transformer import Transformer  # noqa: E402
+from tinydecouple.text.readers import CorpusOptions, load_corpus  # noqa: E402
+from tinydecouple.text.tokenizer import Tokenizer, train_tokenizer  # noqa: E402
 
 TINY_CORPUS = CorpusOptions("family", keys=60, per_variety=10, trickle=2)
 

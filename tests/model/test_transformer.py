@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.model.transformer import Transformer, pick_device, rotate
+from tinydecouple.model.transformer import Transformer, pick_device, rotate, rotations
 
 
 @pytest.fixture
@@ -19,12 +19,13 @@ def test_about_a_million_parameters_by_default():
 
 def test_states_of_every_block_and_logits(model, tokens, tokenizer):
     states = model(tokens)
-    assert [tuple(h.shape) for h in states] == [(3, 9, 32)] * 3, "the embedding and one state a block"
+    assert [tuple(h.shape) for h in states] == [(3, 9, 32)] * 3, "the embedding and one state per block"
     assert model.logits(states[-1]).shape == (3, 9, tokenizer.size)
     assert torch.equal(states[0], model.embedding(tokens))
     assert [len(model(tokens, last=n)) for n in (0, 1, 2)] == [1, 2, 3]
     assert torch.equal(model(tokens, last=1)[1], states[1])
-    assert torch.equal(model.blocks[1](states[1])[0], states[2]), "states are those that the next block reads"
+    turn = rotations(0, 9, 8, states[0])
+    assert torch.equal(model.blocks[1](states[1], turn)[0], states[2]), "states are those that the next block reads"
 
 
 @torch.no_grad()
@@ -53,10 +54,23 @@ def test_padding_on_the_right_changes_nothing_before_it(model, tokens):
 
 
 def test_rotation_keeps_lengths_and_depends_on_distance_alone():
-    q, k = torch.randn(2, 1, 1, 1, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(rotate(q, 7).norm(), q.norm())
-    near, far = (rotate(q, i + 3).flatten() @ rotate(k, i).flatten() for i in (0, 20))
-    torch.testing.assert_close(near, far)
+    qk = torch.randn(1, 1, 2, 1, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    at = [rotate(qk, rotations(i, 1, 8, qk)).flatten(3)[0, 0] for i in range(24)]  # (2, d/a) at each position
+    torch.testing.assert_close(at[7].norm(), qk.norm())
+    closer, farther = (at[i + 3][0] @ at[i][1] for i in (0, 20))
+    torch.testing.assert_close(closer, farther)
+    assert not torch.isclose(at[3][0] @ at[0][1], at[5][0] @ at[0][1]), "another distance must meet otherwise"
+
+
+@pytest.mark.parametrize("cuts", [(4, 9), (1, 3, 4, 9), (8, 9)])
+@torch.no_grad()
+def test_several_new_positions_may_follow_a_filled_cache(model, tokens, cuts):
+    """New positions see the cache and, of themselves, only those before them."""
+    whole, cache, parts, start = model(tokens)[-1], [], [], 0
+    for end in cuts:
+        parts.append(model(tokens[:, start:end], cache)[-1])
+        start = end
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=1e-4, atol=1e-4)
 
 
 def test_the_same_generator_gives_the_same_weights():
@@ -65,7 +79,7 @@ def test_the_same_generator_gives_the_same_weights():
 
 
 def test_sizes_that_do_not_fit():
-    with pytest.raises(TinyDecoupleError, match="--width 30 over --heads 4"):
+    with pytest.raises(TinyDecoupleError, match="`width` 30 over `heads` 4"):
         Transformer(50, 30, 1, 4)
 
 

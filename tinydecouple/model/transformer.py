@@ -25,17 +25,24 @@ class ModelOptions:
     heads: int = option(4, "attention heads; width / heads must be even", least=1)
 
 
-def rotate(x: Tensor, start: int) -> Tensor:
-    """Turn each pair of features by an angle that grows with the position (Su et al. 2021, RoFormer, eq. 34).
+def rotations(start: int, t: int, features: int, like: Tensor) -> Tensor:
+    """(t, d/2a) unit complex numbers exp(i * angle), for t positions from `start` on and pairs of `features` = d/a.
 
-    x: (b, a, t, d/a), its first position being `start`. Queries and keys then meet by distance alone.
+    The angle of a pair grows with the position, at a frequency of its own (Su et al. 2021, RoFormer, eq. 34).
     """
-    half = x.shape[-1] // 2
-    frequency = 10_000 ** (-torch.arange(half, device=x.device, dtype=x.dtype) / half)
-    angle = torch.arange(start, start + x.shape[-2], device=x.device, dtype=x.dtype)[:, None] * frequency  # (t, d/2a)
-    first, second = x.chunk(2, dim=-1)
-    cos, sin = angle.cos(), angle.sin()
-    return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
+    half = features // 2
+    frequency = 10_000 ** (-torch.arange(half, device=like.device, dtype=like.dtype) / half)
+    angle = torch.arange(start, start + t, device=like.device, dtype=like.dtype)[:, None] * frequency
+    return torch.polar(torch.ones_like(angle), angle)
+
+
+def rotate(x: Tensor, turn: Tensor) -> Tensor:
+    """Turn neighbouring features, as the parts of a complex number: queries and keys then meet by distance alone.
+
+    x: (b, t, 2, a, d/a), queries and keys.  turn: (t, d/2a), as rotations gives it.
+    """
+    pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))  # (b, t, 2, a, d/a) -> (b, t, 2, a, d/2a)
+    return torch.view_as_real(pairs * turn[:, None, None]).flatten(-2)
 
 
 class Block(nn.Module):
@@ -50,15 +57,17 @@ class Block(nn.Module):
         self.mlp_in = nn.Linear(width, 4 * width, bias=False)
         self.mlp_out = nn.Linear(4 * width, width, bias=False)
 
-    def forward(self, h: Tensor, past: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def forward(self, h: Tensor, turn: Tensor,
+                past: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         b, t, d = h.shape
-        q, k, v = (x.view(b, t, self.heads, d // self.heads).transpose(1, 2)  # (b, t, d) -> (b, a, t, d/a)
-                   for x in self.query_key_value(self.attention_norm(h)).chunk(3, dim=-1))
-        start = past[0].shape[-2] if past else 0
-        q, k = rotate(q, start), rotate(k, start)
+        qkv = self.query_key_value(self.attention_norm(h)).view(b, t, 3, self.heads, d // self.heads)
+        q, k = rotate(qkv[:, :, :2], turn).permute(2, 0, 3, 1, 4)  # (b, t, 2, a, d/a) -> two of (b, a, t, d/a)
+        v = qkv[:, :, 2].transpose(1, 2)  # (b, t, a, d/a) -> (b, a, t, d/a)
+        seen = None  # without a past, position i sees 0 to i; with one, all of it too
         if past:
+            seen = torch.ones(t, past[0].shape[-2] + t, dtype=torch.bool, device=h.device).tril(past[0].shape[-2])
             k, v = torch.cat((past[0], k), dim=-2), torch.cat((past[1], v), dim=-2)  # (b, a, start + t, d/a)
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=t > 1)  # one new position may see all before it
+        mixed = F.scaled_dot_product_attention(q, k, v, seen, is_causal=past is None)
         h = h + self.attention_out(mixed.transpose(1, 2).reshape(b, t, d))  # (b, a, t, d/a) -> (b, t, d)
         return h + self.mlp_out(F.relu(self.mlp_in(self.mlp_norm(h)))), (k, v)
 
@@ -71,6 +80,7 @@ class Transformer(nn.Module):
         super().__init__()
         if width % heads or (width // heads) % 2:
             raise TinyDecoupleError(f"`width` {width} over `heads` {heads}: width / heads must be a whole, even number")
+        self.features = width // heads  # per head
         self.embedding = nn.Embedding(vocabulary, width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(blocks))
         self.final_norm = nn.RMSNorm(width)
@@ -83,11 +93,13 @@ class Transformer(nn.Module):
         """Hidden states (b, t, d): the embeddings, then the residual stream after each block; blocks + 1 in all.
 
         tokens: (b, t) ids. cache: an empty list to be filled, or one filled by earlier positions, then
-        extended in place; with a filled cache pass one new position at a time. last: stop after so many blocks.
+        extended in place by the new positions, one or several. last: stop after so many blocks.
         """
         states = [self.embedding(tokens)]  # (b, t) -> (b, t, d)
+        start = cache[0][0].shape[-2] if cache else 0
+        turn = rotations(start, tokens.shape[1], self.features, self.embedding.weight)
         for i, block in enumerate(self.blocks[:last]):
-            h, keys_values = block(states[-1], cache[i] if cache and len(cache) > i else None)
+            h, keys_values = block(states[-1], turn, cache[i] if cache and len(cache) > i else None)
             states.append(h)
             if cache is not None:
                 cache[i:i + 1] = [keys_values]

@@ -22,13 +22,17 @@ def softmax(x: np.ndarray) -> np.ndarray:
 
 
 def rotate(x: np.ndarray) -> np.ndarray:
-    """Rotary positions (Su et al. 2021): turn pair i of features at position p by p * 10000^(-i / half): THEORY (4)."""
+    """Rotary positions (Su et al. 2021): turn the i-th pair of neighbours at position p by p * 10000^(-i / half).
+
+    THEORY (4). transformer.py does the same with complex numbers.
+    """
     t, half = x.shape[-2], x.shape[-1] // 2
     frequency = 10_000 ** (-np.arange(half, dtype=x.dtype) / half)
     angle = np.arange(t, dtype=x.dtype)[:, None] * frequency  # (t, 1) * (d/2a,) -> (t, d/2a)
-    first, second = x[..., :half], x[..., half:]  # (b, a, t, d/a) -> two of (b, a, t, d/2a)
+    first, second = x[..., 0::2], x[..., 1::2]  # (b, a, t, d/a) -> two of (b, a, t, d/2a)
     cos, sin = np.cos(angle), np.sin(angle)
-    return np.concatenate((first * cos - second * sin, first * sin + second * cos), axis=-1)  # -> (b, a, t, d/a)
+    turned = np.stack((first * cos - second * sin, first * sin + second * cos), axis=-1)  # -> (b, a, t, d/2a, 2)
+    return turned.reshape(x.shape)
 
 
 def attention(h: np.ndarray, w: Parameters, heads: int) -> np.ndarray:

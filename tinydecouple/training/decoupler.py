@@ -17,7 +17,7 @@ from tinydecouple.method import projection
 from tinydecouple.method.codelength import control_labels, entropy_bits, variational_bits
 from tinydecouple.method.probe import PRIORS, VariationalProbe, fit, new_probe
 from tinydecouple.method.states import standardise
-from tinydecouple.method.subspace import ESTIMATORS, principal_angles
+from tinydecouple.method.subspace import ESTIMATORS, estimator, principal_angles
 from tinydecouple.options import option
 from tinydecouple.training.gather import PENALISED, TOKENS
 
@@ -74,14 +74,12 @@ class Decoupler:
     """
 
     def __init__(self, options: DecoupleOptions, classes: int, width: int):
-        if options.subspace not in ESTIMATORS:
-            raise TinyDecoupleError(f"`subspace` {options.subspace!r} is unknown; expected one of "
-                                    f"{', '.join(ESTIMATORS)}")
         if not 1 <= options.rank <= width:
             raise TinyDecoupleError(f"`rank` {options.rank}: states of width {width} allow 1 to {width}")
         if options.probe_states < 2 * classes:
             raise TinyDecoupleError(f"`probe_states` {options.probe_states}: too few for {classes} classes; expected "
                                     f"at least {2 * classes}")
+        self.estimate = estimator(options.subspace)
         self._try_rank(options, classes)
         self.options, self.classes, self.width = options, classes, width
         self.probe = new_probe(classes, width, options.prior, np.float32)
@@ -91,12 +89,11 @@ class Decoupler:
         self.last: np.ndarray | None = None  # (d, k), the estimate of the last refresh, to see how far the next turns
         self.refreshes = 0
 
-    @staticmethod
-    def _try_rank(options: DecoupleOptions, classes: int) -> None:
+    def _try_rank(self, options: DecoupleOptions, classes: int) -> None:
         """Let the estimator itself say, before anything is trained, whether so many classes allow the rank."""
         d, rng = max(options.rank, classes) + 1, np.random.default_rng(0)
         h, y = rng.standard_normal((2 * d + 2, d)), np.arange(2 * d + 2) % classes
-        ESTIMATORS[options.subspace](h, y, h[:classes], options.rank, rng)
+        self.estimate(h, y, h[:classes], options.rank, rng)
 
     def refresh(self, h: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
         """Refit the probe from where it stands and take the basis anew.
@@ -113,7 +110,7 @@ class Decoupler:
         h = np.asarray(h, np.float32)
         h, mean, _ = standardise(h)
         fit(self.probe, h, y, rng, steps=options.probe_steps)
-        estimate = ESTIMATORS[options.subspace](h, y, self.probe.posterior_mean(), options.rank, rng)
+        estimate = self.estimate(h, y, self.probe.posterior_mean(), options.rank, rng)
         angle = None if self.last is None else float(np.degrees(principal_angles(self.last, estimate)[-1]))
         self.last = estimate.astype(np.float32)
         if self.basis is None or not options.frozen:
