@@ -78,7 +78,7 @@ def test_rejecting_only_the_probes_directions_moves_less_and_leaves_the_variety_
     h, y = planted.h, planted.y
     weights = fit(new_probe(CLASSES, 12), standardise(h)[0], y, np.random.default_rng(1)).posterior_mean()
     U = probe_subspace(weights, CLASSES - 1)
-    probe = Eraser(h.mean(axis=0), U @ U.T, CLASSES - 1)
+    probe = Eraser(h.mean(axis=0), U, U)
     assert moved(probe, h) < moved(leace(h, y), h), "the probe's directions hold little of the states, and yet"
     bits, accuracy = best_affine(probe(h), y)
     constant = entropy_bits(y) / len(y)

@@ -15,36 +15,58 @@ from tinydecouple.method.probe import (
     VariationalProbe,
     cross_entropy,
     draw_noise,
+    fit,
     forward,
     kl_nats,
     new_probe,
     optimise,
     with_one,
 )
-from tinydecouple.method.states import check_states
+from tinydecouple.method.states import blocks, check_states, check_width
 
 BLOCKS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.0625, 0.125, 0.25, 0.5, 1.0)  # ends, as shares of the sample
 
 
 def draws_nats(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng: np.random.Generator,
                samples: int) -> np.ndarray:
-    """(samples, n) cross-entropy in nats of each label under draws from the posterior."""
-    h1 = with_one(h)
-    noise = (draw_noise(probe.parameters, len(y), rng) for _ in range(samples))
-    return np.array([cross_entropy(forward(probe.parameters, h1, eps)[0], y)[0] for eps in noise])
+    """(samples, n) cross-entropy in nats of each label under draws from the posterior, each with its own noise.
+
+    Block of rows by block of rows, so that the memory needed does not grow with n * d.
+    """
+    nats = np.empty((samples, len(y)))
+    for rows in blocks(h):
+        h1 = with_one(h[rows])
+        for draw in nats:
+            noise = draw_noise(probe.parameters, len(h1), rng)
+            draw[rows] = cross_entropy(forward(probe.parameters, h1, noise)[0], y[rows])[0]
+    return nats
 
 
 def variational_bits(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng: np.random.Generator,
                      samples: int = 10) -> tuple[float, float]:
     """Code length of all n labels in bits, THEORY (7), as (KL, expected cross-entropy); the code is their sum.
 
-    h: (n, d) the states that the probe was fitted to.  y: (n,) classes.  samples: draws a state for the
+    h: (n, d) the states that the probe was fitted to.  y: (n,) classes.  samples: draws per state for the
     expectation under the posterior; its error falls with n * samples. The KL has temperature 1, however the
-    probe was trained.
+    probe was trained. Read it beside n, entropy_bits(y) and null_bits.
     """
     check_states(h, y, probe.classes)
+    check_width(h, probe.width, "probe")
     nats = draws_nats(probe, h, y, rng, samples).sum(axis=1).mean()
     return kl_nats(probe.parameters) / np.log(2), float(nats) / np.log(2)
+
+
+def null_bits(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng: np.random.Generator,
+              steps: int | None = None, samples: int = 10) -> float:
+    """Code length in bits of the same labels dealt out at random: what n labels cost if the states say nothing.
+
+    Refits `probe` in place, from where it stands, to control_labels(y); THEORY (11). Keep one probe for the null and
+    give it the steps and the warm starts that the task's own probe gets: a probe fitted from its beginning in few steps
+    costs more than a warm one, and would make the task look easier than it is.
+    """
+    dealt = control_labels(y, rng)
+    fit(probe, h, dealt, rng, steps)
+    return sum(variational_bits(probe, h, dealt, rng, samples))
 
 
 def block_ends(keys: np.ndarray, classes: int) -> list[int]:
@@ -65,7 +87,7 @@ def block_ends(keys: np.ndarray, classes: int) -> list[int]:
 
 
 def prequential_bits(h: np.ndarray, y: np.ndarray, keys: np.ndarray, classes: int, rng: np.random.Generator,
-                     prior: str = "normal", samples: int = 10, steps: int = 600) -> float:
+                     prior: str = "normal", samples: int = 10, steps: int | None = None) -> float:
     """Prequential code length of all n labels in bits, THEORY (10).
 
     h: (n, d) states.  y: (n,) classes.  keys: (n,) the sentence of each state. Keys come in random order. The first
@@ -73,6 +95,9 @@ def prequential_bits(h: np.ndarray, y: np.ndarray, keys: np.ndarray, classes: in
     the posterior fitted to the blocks before it, which the receiver can fit too.
     """
     check_states(h, y, classes)
+    if np.shape(keys) != y.shape:
+        raise TinyDecoupleError(f"keys have shape {np.shape(keys)}, expected {y.shape}: the sentence of each state")
+    keys = np.asarray(keys)
     place = {key: i for i, key in enumerate(rng.permutation(np.unique(keys)).tolist())}
     order = np.argsort([place[key] for key in keys.tolist()], kind="stable")
     h, y = h[order], y[order]

@@ -9,21 +9,44 @@ import numpy as np
 
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.method.probe import fit, new_probe
-from tinydecouple.method.states import check_states, standardise
+from tinydecouple.method.states import (
+    blocks,
+    check_matrix,
+    check_states,
+    check_width,
+    class_means,
+    mean_state,
+    principal_axes,
+    standardise,
+)
 from tinydecouple.method.subspace import class_mean_span, probe_subspace
 
 
 @dataclass(frozen=True)
 class Eraser:
-    """mean: (d,).  E: (d, d) what is taken away, idempotent.  rank: of E."""
+    """mean: (d,).  E = left @ right.T is what is taken away: idempotent, kept as two factors (d, rank)."""
 
     mean: np.ndarray
-    E: np.ndarray
-    rank: int
+    left: np.ndarray
+    right: np.ndarray
+
+    @property
+    def rank(self) -> int:
+        return self.left.shape[1]
+
+    @property
+    def E(self) -> np.ndarray:
+        """(d, d), for a look at it; applying the eraser never makes it."""
+        return self.left @ self.right.T
 
     def __call__(self, h: np.ndarray) -> np.ndarray:
-        """(n, d) -> (n, d)."""
-        return h - (h - self.mean) @ self.E.T
+        """(n, d) -> (n, d), in the dtype of h, float16 becoming float32."""
+        check_matrix(h, half=True)
+        check_width(h, len(self.mean), "eraser")
+        erased = np.empty(h.shape, np.promote_types(h.dtype, np.float32))
+        for rows in blocks(h):  # (n, d) @ (d, rank) @ (rank, d), in float64
+            erased[rows] = h[rows] - (h[rows] - self.mean) @ self.right @ self.left.T
+        return erased
 
 
 def leace(h: np.ndarray, y: np.ndarray) -> Eraser:
@@ -31,44 +54,42 @@ def leace(h: np.ndarray, y: np.ndarray) -> Eraser:
 
     With S = cov(h), W = S^(-1/2) and Z the one-hot labels, E = W^+ P W, where P projects onto the columns of
     W cov(h, Z). THEORY (26): on the fitting sample no affine classifier then has a lower cross-entropy than a constant.
+    In the coordinates of S's eigenvectors W is diagonal, and cov(h, Z) has the columns share_c (mean_c - mean).
     """
-    classes = np.unique(y)
-    check_states(h, y, int(classes.max()) + 1)
-    mean = h.mean(axis=0)
-    centred = (h - mean).astype(np.float64)
-    variance, axes = np.linalg.eigh(centred.T @ centred / len(h))
-    kept = variance > variance.max() * len(variance) * np.finfo(np.float64).eps
-    root = np.sqrt(variance[kept])
-    W, W_plus = axes[:, kept] / root @ axes[:, kept].T, axes[:, kept] * root @ axes[:, kept].T
-    Z = (y[:, None] == classes).astype(np.float64)
-    whitened = W @ (centred.T @ (Z - Z.mean(axis=0)) / len(h))  # (d, C)
-    left, strength, _ = np.linalg.svd(whitened, full_matrices=False)
-    rank = int((strength > 1e-10).sum())
-    P = left[:, :rank] @ left[:, :rank].T
-    return Eraser(mean, W_plus @ P @ W, rank)
+    check_states(h, y, half=True)
+    mean, variance, axes = principal_axes(h)  # (d,), (r,), (d, r)
+    root = np.sqrt(variance)
+    shares = np.unique(y, return_counts=True)[1] / len(y)
+    covariance = (shares[:, None] * (class_means(h, y) - mean)).T  # (d, C)
+    L, strength, _ = np.linalg.svd(axes.T @ covariance / root[:, None], full_matrices=False)
+    # correlations, at most 1, so rounding is absolute; whitening enlarges float64's. Centred labels have rank C - 1
+    eps = max(np.finfo(h.dtype).eps, np.finfo(np.float64).eps * root[0] / root[-1])
+    rank = int((strength[:len(shares) - 1] > np.sqrt(h.shape[1]) * eps).sum())
+    L = L[:, :rank]
+    return Eraser(mean, axes * root @ L, axes / root @ L)
 
 
 def reject_span(h: np.ndarray, y: np.ndarray) -> Eraser:
     """Reject the span of the differences between class means: makes them equal too, but changes states more."""
-    check_states(h, y, int(y.max()) + 1)
+    check_states(h, y, half=True)
     U = class_mean_span(h, y, len(np.unique(y)) - 1)
-    return Eraser(h.mean(axis=0), U @ U.T, U.shape[1])
+    return Eraser(mean_state(h), U, U)
 
 
-def inlp(h: np.ndarray, y: np.ndarray, rounds: int, rng: np.random.Generator, steps: int = 600) -> Eraser:
+def inlp(h: np.ndarray, y: np.ndarray, rounds: int, rng: np.random.Generator,
+         steps: int | None = None) -> Eraser:
     """INLP (Ravfogel et al. 2020): fit a linear classifier, reject all its directions, again, `rounds` times.
 
     The classifier is this project's probe at its posterior mean; each round takes C - 1 directions more.
     """
-    mean, classes = h.mean(axis=0), int(y.max()) + 1
-    check_states(h, y, classes)
-    if classes - 1 > h.shape[1]:
-        raise TinyDecoupleError(f"{classes} classes take {classes - 1} directions, more than {h.shape[1]} features")
-    taken = np.zeros((h.shape[1], 0))
-    for _ in range(min(rounds, h.shape[1] // (classes - 1))):
-        left = (h - mean) - (h - mean) @ taken @ taken.T
-        states, _, _ = standardise(left)
-        weights = fit(new_probe(classes, h.shape[1], dtype=h.dtype), states, y, rng, steps).posterior_mean()
+    check_states(h, y, half=True)
+    classes, d = int(y.max()) + 1, h.shape[1]
+    if classes - 1 > d:
+        raise TinyDecoupleError(f"{classes} classes take {classes - 1} directions, more than {d} features")
+    taken = np.zeros((d, 0))
+    for _ in range(min(rounds, d // (classes - 1))):
+        states = standardise(Eraser(mean_state(h), taken, taken)(h))[0]
+        weights = fit(new_probe(classes, d, dtype=states.dtype), states, y, rng, steps).posterior_mean()
         weights = weights - weights @ taken @ taken.T
         taken = np.linalg.qr(np.hstack((taken, probe_subspace(weights, classes - 1))))[0]
-    return Eraser(mean, taken @ taken.T, taken.shape[1])
+    return Eraser(mean_state(h), taken, taken)

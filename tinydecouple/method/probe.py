@@ -187,7 +187,12 @@ def adam_step(probe: VariationalProbe, gradients: dict[str, np.ndarray], rate: f
         probe.parameters[name] -= rate * step
 
 
-def fit(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng: np.random.Generator, steps: int = 600,
+def default_steps(probe: VariationalProbe) -> int:
+    """TODO."""
+    return 600
+
+
+def fit(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng: np.random.Generator, steps: int | None = None,
         batch: int = 512, rate: float = 0.06, kl_weight: float = 1.0) -> VariationalProbe:
     """Fit in place, from where the probe stands (a warm start), and return it.
 
@@ -201,15 +206,15 @@ def fit(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng: np.random.Ge
     return optimise(probe, h, y, rng, steps, batch, rate, kl_weight)
 
 
-def optimise(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng: np.random.Generator, steps: int = 600,
+def optimise(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng: np.random.Generator, steps: int | None = None,
              batch: int = 512, rate: float = 0.06, kl_weight: float = 1.0) -> VariationalProbe:
     """fit without its checks: the first blocks of a prequential code may hold a single class."""
     probe.moments, probe.steps = {}, 0
-    h1 = with_one(h)
+    steps = default_steps(probe) if steps is None else steps
     order = rng.permutation(len(y))
     for step in range(steps):
         rows = order[np.arange(step * batch, step * batch + min(batch, len(y))) % len(y)]
         noise = draw_noise(probe.parameters, len(rows), rng)
-        _, gradients = loss_and_gradients(probe.parameters, h1[rows], y[rows], noise, len(y), kl_weight)
+        _, gradients = loss_and_gradients(probe.parameters, with_one(h[rows]), y[rows], noise, len(y), kl_weight)
         adam_step(probe, gradients, rate * 0.5 * (1 + np.cos(np.pi * step / steps)))
     return probe

@@ -42,8 +42,11 @@ def check_matrix(h: np.ndarray, half: bool = False) -> None:
                                 "precision or a damaged file")
 
 
-def check_states(h: np.ndarray, y: np.ndarray, classes: int, half: bool = False) -> None:
-    """Raise TinyDecoupleError unless h passes check_matrix and y (n,) holds integers from 0 to classes - 1."""
+def check_states(h: np.ndarray, y: np.ndarray, classes: int | None = None, half: bool = False) -> None:
+    """Raise TinyDecoupleError unless h passes check_matrix and y (n,) holds integers from 0 to classes - 1.
+
+    Without `classes` the highest label decides. Two labels at least must occur.
+    """
     check_matrix(h, half)
     check_array(y, "labels")
     if y.shape == h.shape[1:] and y.shape != h.shape[:1]:
@@ -52,6 +55,7 @@ def check_states(h: np.ndarray, y: np.ndarray, classes: int, half: bool = False)
     if y.shape != h.shape[:1] or y.dtype.kind not in "iu":
         raise TinyDecoupleError(f"labels have shape {y.shape} and dtype {y.dtype}; expected {h.shape[:1]} integers, "
                                 "one per row of the states")
+    classes = int(y.max()) + 1 if classes is None else classes
     if y.min() < 0 or y.max() >= classes:
         raise TinyDecoupleError(f"labels run from {y.min()} to {y.max()}; expected 0 to {classes - 1}")
     if len(y) < classes:
@@ -118,12 +122,12 @@ def standardise(h: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     every direction what it was; what N(0, 1) means as a prior, and so the code length, is relative to this scale.
     """
     check_matrix(h, half=True)
+    if all((h[rows] == h[0]).all() for rows in blocks(h)):
+        raise TinyDecoupleError("all states are equal; there is nothing for a probe to learn from")
     dtype = np.promote_types(h.dtype, np.float32)
     mean = mean_state(h).astype(dtype)
     states = np.subtract(h, mean, dtype=dtype)
     scale = float(np.sqrt(sum(np.square(states[rows], dtype=np.float64).sum() for rows in blocks(h)) / h.size))
-    if not scale > np.finfo(dtype).eps * np.abs(mean).max():
-        raise TinyDecoupleError("all states are equal; there is nothing for a probe to learn from")
     states /= scale
     return states, mean, scale
 

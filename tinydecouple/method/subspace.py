@@ -78,7 +78,7 @@ def class_mean_span(h: np.ndarray, y: np.ndarray, k: int) -> np.ndarray:
     No probe: where the varieties' mean states lie. It tends to the differences of means, which is where states
     differ, not to where a classifier would best look.
     """
-    check_states(h, y, int(np.max(y)) + 1, half=True)
+    check_states(h, y, half=True)
     means = class_means(h, y)
     return leading(means, k, f"{len(means)} class means span classes - 1 directions", h.dtype)
 
@@ -116,7 +116,8 @@ def random_from_states(h: np.ndarray, k: int, rng: np.random.Generator) -> np.nd
     noise = rng.normal(size=(n, k))
     mixtures = sum((h[rows] - mean).T @ noise[rows] for rows in blocks(h))  # (d, n) @ (n, k) -> (d, k)
     strength = np.linalg.svd(mixtures, compute_uv=False)
-    rounding = np.finfo(h.dtype).eps * np.sqrt(d) * (strength[0] + np.sqrt(n) * np.abs(mean).max())
+    eps = max(np.finfo(h.dtype).eps, n * np.finfo(np.float64).eps)  # of the states, of sums over them
+    rounding = eps * np.sqrt(d) * (strength[0] + np.sqrt(n) * np.abs(mean).max())
     check_rank(k, int((strength > rounding).sum()), "the states vary in no other direction")
     return oriented(np.linalg.qr(mixtures)[0])
 
@@ -180,7 +181,7 @@ def subspace_overlap(A: np.ndarray, B: np.ndarray) -> float:
 
 def angle_null(h: np.ndarray, y: np.ndarray, keys: np.ndarray, classes: int,
                estimate: Callable[[np.ndarray], np.ndarray], refits: int, rng: np.random.Generator,
-               prior: str = "normal", steps: int = 600) -> np.ndarray:
+               prior: str = "normal", steps: int | None = None) -> np.ndarray:
     """Largest principal angles in radians between refits of one probe: (refits (refits - 1) / 2,) of them.
 
     h: (n, d) states.  y: (n,) classes.  keys: (n,) the sentence of each state.  estimate: from weights (C, d) to a
