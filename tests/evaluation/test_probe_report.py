@@ -8,7 +8,14 @@ import pytest
 
 from tinydecouple.cli import main
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.evaluation.probe_report import States, gather_states, probe_layer, probing_table, read_states
+from tinydecouple.evaluation.probe_report import (
+    States,
+    gather_states,
+    held_out_accuracy,
+    probe_layer,
+    probing_table,
+    read_states,
+)
 from tinydecouple.method.planted import plant
 
 
@@ -31,7 +38,31 @@ def test_a_planted_layer_is_told_from_a_layer_of_noise(planted):
     assert signal["unrelated"] == pytest.approx(60), "three classes of a simplex: arccos(1/2)"
     np.testing.assert_allclose(signal["angles"], np.transpose(signal["angles"]), atol=1e-6)
     text = probing_table({0: noise, 1: signal}, planted.names)
-    assert f"{signal['variational_bits']:11.3f}" in text and f"{signal['angles'][0][2]:8.1f}" in text
+    assert f" {signal['variational_bits']:.3f} |" in text and f" {signal['angles'][0][2]:.1f} |" in text
+    assert f"n = 3000 states, H(Y) = {signal['entropy_bits']:.3f} bits per state" in " ".join(text.split())
+
+
+def test_no_signal_costs_what_dealt_labels_cost(planted):
+    """The null is the dealt-labels code, not H(Y): here noise costs more than H(Y), and selectivity says 0."""
+    noise = probe_layer(planted.h[0], planted, 2, np.random.default_rng(4))
+    assert noise["null_bits"] > noise["entropy_bits"] + 0.005
+    assert noise["selectivity_bits"] == pytest.approx(noise["null_bits"] - noise["variational_bits"])
+    assert abs(noise["selectivity_bits"]) < 0.02, f"noise saves {noise['selectivity_bits']:.3f} bits per state"
+
+
+def test_held_out_accuracy_is_of_states_the_probe_has_not_seen():
+    """Random labels, more features than fitted states: seen states are learned by heart, held-out ones are guessed."""
+    rng = np.random.default_rng(0)
+    h, y, test = rng.normal(size=(400, 300)), rng.integers(2, size=400), np.arange(400) >= 200
+    got = held_out_accuracy(h, y, test, rng)
+    assert 0.35 < got < 0.65, f"accuracy {got:.2f} on random labels: has the probe seen the held-out states?"
+
+
+def test_a_direction_that_dominates_is_shown_and_warns_nobody(planted, recwarn):
+    loud = planted.h[1].copy()
+    loud[:, 0] *= 100
+    found = probe_layer(loud, planted, 2, np.random.default_rng(1))
+    assert found["dominance_percent"] > 90 and not recwarn.list
 
 
 def test_states_of_a_run_are_balanced_and_keep_sentences_whole(corpus, tokenizer, model):
@@ -54,11 +85,16 @@ def test_a_file_of_states_and_its_standard(tmp_path):
     states = read_states(save(tmp_path / "s.npz"), "std")
     assert states.names == ["std", "a", "b"] and list(states.y[:3]) == [1, 2, 0] and set(states.h) == {0, 1}
     assert len(np.unique(read_states(save(tmp_path / "s.npz", keys=None), None).keys)) == 90
+    half = read_states(save(tmp_path / "h.npz", h=np.random.default_rng(1).normal(size=(90, 6)).astype(np.float16),
+                            names=np.array([b"cai", b"tun", b"msa"])), None)
+    assert half.names == ["cai", "tun", "msa"] and half.h[0].dtype == np.float16
 
 
 @pytest.mark.parametrize("changes, says", [
     ({"y": None}, "lacks y; expected h, y, names"),
-    ({"h": np.zeros((90, 6), np.float16)}, "float16"),
+    ({"h": np.zeros((90, 6), int)}, "int64"),
+    ({"names": np.array(["a", "b", "std", "more"])}, "no state is labelled 'more'"),
+    ({"names": np.array(["a", "b", "a"])}, "holds 'a' twice"),
     ({"h": np.full((90, 6), np.nan)}, "NaN"),
     ({"y": np.zeros(90, int)}, "one label"),
     ({"y": np.arange(90)}, "0 to 2"),
@@ -73,7 +109,7 @@ def test_files_that_cannot_be_probed(tmp_path, changes, says):
 
 
 def test_other_refusals(tmp_path, capsys):
-    with pytest.raises(TinyDecoupleError, match="--standard 'msa' is not among the names in .*: a, b, std"):
+    with pytest.raises(TinyDecoupleError, match="`standard` 'msa' is not among the names in .*: a, b, std"):
         read_states(save(tmp_path / "s.npz"), "msa")
     (tmp_path / "t.npz").write_bytes(b"no archive")
     np.save(tmp_path / "h.npy", np.zeros((3, 2)))

@@ -156,7 +156,7 @@ def test_the_null_changes_no_run(planted, monkeypatch):
     for skip in (False, True):
         core, rng = make(), np.random.default_rng(1)
         if skip:
-            monkeypatch.setattr(core, "_null_bits", lambda *args: None)
+            monkeypatch.setattr(core, "_diagnose", lambda *args: {})
         for _ in range(2):
             core.refresh(*planted[:2], rng)
         bases.append(core.basis)
@@ -209,7 +209,7 @@ def test_settings_that_cannot_be(settings, says):
 @pytest.mark.parametrize("change, says", [
     (lambda h, y: (h, y[:-1]), "labels"),
     (lambda h, y: (h, y + 1), "labels run from 1 to 2"),
-    (lambda h, y: (h[:, :5], y), "width 5; this decoupler was made for 12"),
+    (lambda h, y: (h[:, :5], y), "5 features, the decoupler 12"),
     (lambda h, y: (np.where(np.arange(len(y))[:, None] == 3, np.nan, h).astype(np.float16), y), "NaN"),
     (lambda h, y: (h, np.zeros_like(y)), "one label"),
     (lambda h, y: (h[0], y), "shape"),

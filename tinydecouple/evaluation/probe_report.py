@@ -3,25 +3,30 @@
 The states may be those of a run, or any in a file, so that it serves people with a large model of their own.
 """
 
+import warnings
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
 from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.evaluation.report import markdown
 from tinydecouple.method.codelength import (
     compression,
     control_labels,
     entropy_bits,
+    null_bits,
     prequential_bits,
     selectivity_bits,
     variational_bits,
 )
 from tinydecouple.method.probe import fit, new_probe
 from tinydecouple.method.projection import project
-from tinydecouple.method.states import check_states, standardise
+from tinydecouple.method.states import StatesWarning, check_states, dominance, standardise
 from tinydecouple.method.subspace import angle_null, principal_angles, probe_subspace, standard_row
 from tinydecouple.model.transformer import Transformer
 from tinydecouple.text.corpus import ParallelCorpus
@@ -59,32 +64,42 @@ def gather_states(model: Transformer, tokenizer: Tokenizer, corpus: ParallelCorp
 
 
 def read_states(path: Path, standard: str | None) -> States:
-    """States from an .npz file: h (n, d) or (layers, n, d), float32 or float64; y (n,); names (C,); keys (n,) if known.
+    """States from an .npz file: h (n, d) or (layers, n, d), float16, float32 or float64; y (n,); names (C,); keys (n,).
 
     Without keys each state counts as a sentence of its own. The standard becomes class 0. Raises
     TinyDecoupleError for a file that cannot be read, lacks an array, or holds states that no probe can use.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-    except (OSError, ValueError, EOFError, TypeError, BadZipFile):
+            arrays = {name: file[name] for name in ("h", "y", "names", "keys") if name in file.files}
+    except (OSError, ValueError, EOFError, TypeError, AttributeError, BadZipFile, zlib.error):
         raise TinyDecoupleError(f"{path}: not a readable .npz file of plain arrays; write one with np.savez") from None
     if missing := [name for name in ("h", "y", "names") if name not in arrays]:
         raise TinyDecoupleError(f"{path}: lacks {', '.join(missing)}; expected h, y, names and, if known, keys")
-    h, y, names = arrays["h"], arrays["y"], [str(name) for name in np.atleast_1d(arrays["names"])]
+    h, y, names = arrays["h"], arrays["y"], [text_of(name) for name in np.atleast_1d(arrays["names"])]
+    if len(set(names)) < len(names):
+        raise TinyDecoupleError(f"{path}: names holds {max(names, key=names.count)!r} twice; one name per class")
     layers = h if h.ndim == 3 else h[None]
     if not len(layers):
         raise TinyDecoupleError(f"{path}: h has shape {h.shape}, without a layer")
     for layer in layers:
-        check_states(layer, y, len(names))
+        check_states(layer, y, len(names), half=True)
+    if absent := sorted(set(range(len(names))) - set(y.tolist())):
+        raise TinyDecoupleError(f"{path}: no state is labelled {names[absent[0]]!r} (class {absent[0]}); leave names "
+                                "without states out and number the others anew")
     keys = arrays.get("keys", np.arange(len(y)))
     if keys.shape != y.shape:
         raise TinyDecoupleError(f"{path}: keys have shape {keys.shape}, expected {y.shape}")
     if standard is not None and standard not in names:
-        raise TinyDecoupleError(f"--standard {standard!r} is not among the names in {path}: {', '.join(names)}")
+        raise TinyDecoupleError(f"`standard` {standard!r} is not among the names in {path}: {', '.join(names)}")
     first = names.index(standard) if standard else 0
     order = [first, *(i for i in range(len(names)) if i != first)]
     return States(dict(enumerate(layers)), np.argsort(order)[y], keys, [names[i] for i in order])
+
+
+def text_of(name: Any) -> str:
+    """A name as text, also if an array of bytes holds it."""
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
 
 
 def held_out_accuracy(h: np.ndarray, y: np.ndarray, test: np.ndarray, rng: np.random.Generator) -> float:
@@ -95,56 +110,64 @@ def held_out_accuracy(h: np.ndarray, y: np.ndarray, test: np.ndarray, rng: np.ra
 
 
 def probe_layer(h: np.ndarray, states: States, refits: int, rng: np.random.Generator) -> dict[str, Any]:
-    """The standard against the rest, and a class a variety, at one layer; bits are a state, angles in degrees.
+    """The standard against the rest, and one class per variety, at one layer; bits per state, angles in degrees.
 
-    angles: (C, C) between the directions of every two varieties (each row of the C-way weights against the mean of
-    the others).  null: 95th percentile of the angle between refits of the standard's own direction.  unrelated: the
-    angle in a regular simplex, where every class differs from every other alike; its cosine is 1 / (C - 1).
+    null_bits: the code of dealt labels; selectivity_bits: how much cheaper the true ones are.  angles: (C, C) between
+    the directions of every two varieties (each row of the C-way weights against the mean of the others).  null: 95th
+    percentile of the angle between refits of the standard's own direction.  unrelated: the angle in a regular simplex,
+    where every class differs from every other alike; its cosine is 1 / (C - 1).
     """
     h, y = standardise(h)[0], np.minimum(states.y, 1)
     n, classes = len(y), len(states.names)
-    probe = fit(new_probe(2, h.shape[1], dtype=h.dtype), h, y, rng)
-    bits = sum(variational_bits(probe, h, y, rng))
-    prequential = prequential_bits(h, y, states.keys, 2, rng)
-    names = np.unique(states.keys)
-    test = np.isin(states.keys, rng.permutation(names)[:max(1, len(names) // 5)])
-    control = control_labels(y, rng)
-    control_bits = sum(variational_bits(fit(new_probe(2, h.shape[1], dtype=h.dtype), h, control, rng), h, control, rng))
-    U = probe_subspace(probe.posterior_mean(), 1)
-    many = fit(new_probe(classes, h.shape[1], dtype=h.dtype), h, states.y, rng).posterior_mean()
-    rows = [standard_row(many, c) for c in range(classes)]
-    angles = np.degrees([[principal_angles(a, b)[0] for b in rows] for a in rows])
-    null = np.degrees(angle_null(h, states.y, states.keys, classes, standard_row, refits, rng))
-    return {"variational_bits": bits / n, "prequential_bits": prequential / n, "entropy_bits": entropy_bits(y) / n,
-            "compression": compression(bits, y), "selectivity_bits": selectivity_bits(bits, control_bits) / n,
-            "accuracy": held_out_accuracy(h, y, test, rng),
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StatesWarning)  # the table has a column for it
+        probe = fit(new_probe(2, h.shape[1], dtype=h.dtype), h, y, rng)
+        bits = sum(variational_bits(probe, h, y, rng))
+        dealt_bits = null_bits(new_probe(2, h.shape[1], dtype=h.dtype), h, y, rng)
+        prequential = prequential_bits(h, y, states.keys, 2, rng)
+        names = np.unique(states.keys)
+        test = np.isin(states.keys, rng.permutation(names)[:max(1, len(names) // 5)])
+        U = probe_subspace(probe.posterior_mean(), 1)
+        many = fit(new_probe(classes, h.shape[1], dtype=h.dtype), h, states.y, rng).posterior_mean()
+        rows = [standard_row(many, c) for c in range(classes)]
+        angles = np.degrees([[principal_angles(a, b)[0] for b in rows] for a in rows])
+        null = np.degrees(angle_null(h, states.y, states.keys, classes, standard_row, refits, rng))
+        accuracy = held_out_accuracy(h, y, test, rng)
+        control_accuracy = held_out_accuracy(h, control_labels(y, rng), test, rng)
+    return {"states": n, "variational_bits": bits / n, "null_bits": dealt_bits / n,
+            "selectivity_bits": selectivity_bits(bits, dealt_bits) / n, "entropy_bits": entropy_bits(y) / n,
+            "compression": compression(bits, y), "prequential_bits": prequential / n,
+            "accuracy": accuracy, "control_accuracy": control_accuracy,
             "constant_accuracy": float(max(1 - y[test].mean(), y[test].mean())),
-            "control_accuracy": held_out_accuracy(h, control, test, rng),
             "energy_percent": 100 * float((project(h, U)**2).sum() / (h**2).sum()),
+            "dominance_percent": 100 * dominance(h),
             "angles": angles, "null": float(np.percentile(null, 95)),
             "unrelated": float(np.degrees(np.arccos(1 / (classes - 1)))),
             "plane": h @ probe_subspace(many, min(2, classes - 1))}
 
 
 def probing_table(layers: dict[int, dict[str, Any]], names: list[str]) -> str:
-    """A row a layer, then a row a dialect with the angle of its direction to the standard's at each layer."""
-    columns = {"variational": "variational_bits", "prequential": "prequential_bits", " H(Y)": "entropy_bits",
-               "compression": "compression", "selectivity": "selectivity_bits", "accuracy": "accuracy",
-               "control": "control_accuracy", "constant": "constant_accuracy", "energy %": "energy_percent"}
-    lines = [f"| layer | {' | '.join(columns)} |",
-             "|------:|" + "|".join("-" * (len(c) + 1) + ":" for c in columns) + "|"]
-    lines += [f"| {layer:5} | " + " | ".join(f"{found[key]:{len(c)}.3f}" for c, key in columns.items()) + " |"
-              for layer, found in layers.items()]
-    width = max(map(len, [*names, "unrelated"]))
-    lines += ["", f"{names[0]} against the rest: code lengths and entropy in bits a state; compression: entropy over",
-              "the variational code; selectivity: bits a state that the code of randomly dealt labels costs more;",
-              "accuracy: on sentences held out; control: the same with labels dealt at random; constant: always the",
-              "larger class; energy: share of the centred states' squared length inside the direction.", "",
-              f"| {'angle':<{width}} | " + " | ".join(f"layer {layer:2}" for layer in layers) + " |",
-              f"|{'-' * (width + 2)}|" + "|".join("---------:" for _ in layers) + "|"]
+    """One row per layer, then one row per dialect with the angle of its direction to the standard's at each layer."""
+    columns = {"variational": "variational_bits", "dealt": "null_bits", "selectivity": "selectivity_bits",
+               "H(Y)": "entropy_bits", "compression": "compression", "prequential": "prequential_bits",
+               "accuracy": "accuracy", "control": "control_accuracy", "constant": "constant_accuracy",
+               "energy %": "energy_percent", "largest %": "dominance_percent"}
+    lines = markdown([["layer", *columns], *([f"{layer}", *(f"{found[key]:.3f}" for key in columns.values())]
+                                             for layer, found in layers.items())])
+    standard, some = names[0], next(iter(layers.values()))
+    note = (
+        f"{standard} against the rest, n = {some['states']} states, H(Y) = {some['entropy_bits']:.3f} bits per state. "
+        "variational, prequential: code lengths in bits per state; dealt: the variational code of the same labels dealt "
+        "at random, its null; selectivity: dealt less variational, what the states save. A code near H(Y) does not mean "
+        "that states say nothing: compare it with dealt. compression: H(Y) over the variational code; accuracy: on "
+        "sentences held out; control: the same with labels dealt at random; constant: always the larger class; energy: "
+        "share of the centred states' squared length inside the direction; largest: share of their variance along one "
+        "direction: code lengths of layers in which it differs much do not compare.")
+    lines += ["", *wrap(note, 110), ""]
     rows = {name: [found["angles"][0][i] for found in layers.values()] for i, name in enumerate(names) if i}
     rows |= {label: [found[label] for found in layers.values()] for label in ("null", "unrelated")}
-    lines += [f"| {name:<{width}} | {' | '.join(f'{value:8.1f}' for value in row)} |" for name, row in rows.items()]
-    return "\n".join([*lines, "", f"Degrees between {names[0]}'s direction and each variety's. null: 95th percentile",
+    lines += markdown([["angle", *(f"layer {layer}" for layer in layers)],
+                       *([name, *(f"{value:.1f}" for value in row)] for name, row in rows.items())])
+    return "\n".join([*lines, "", f"Degrees between {standard}'s direction and each variety's. null: 95th percentile",
                       "between refits on other samples of the same states; unrelated: classes that differ all alike.",
                       ""])

@@ -5,6 +5,7 @@ training/hook.py. Probe, basis, penalty and the penalty's gradient are the NumPy
 autograd.Function hands that gradient to PyTorch.
 """
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,9 @@ from torch import Tensor
 
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.method import projection
-from tinydecouple.method.codelength import control_labels, entropy_bits, variational_bits
+from tinydecouple.method.codelength import entropy_bits, null_bits, variational_bits
 from tinydecouple.method.probe import PRIORS, VariationalProbe, fit, new_probe
-from tinydecouple.method.states import standardise
+from tinydecouple.method.states import StatesWarning, check_width, dominance, standardise
 from tinydecouple.method.subspace import ESTIMATORS, estimator, principal_angles
 from tinydecouple.options import option
 from tinydecouple.training.gather import PENALISED, TOKENS
@@ -100,34 +101,37 @@ class Decoupler:
 
         h: (n, d) states, float16, float32 or float64.  y: (n,) int classes below C.  Returns what there is to log,
         code lengths in bits per state: code_bits with its share kl_bits; null_bits, the code of dealt labels by a
-        probe kept warm alike, at about NULLS of the refreshes (else None); entropy_bits, H(Y); the number of states;
-        angle_degrees, the largest principal angle to the estimate before (None at first).
+        probe kept warm alike, at about NULLS of the refreshes (else None), and with it dominance, the share of the
+        states' variance along one direction; entropy_bits, H(Y); the number of states; angle_degrees, the largest
+        principal angle to the estimate before (None at first).
         Raises TinyDecoupleError for states or labels that a probe cannot be fitted to.
         """
         options = self.options
-        if np.ndim(h) == 2 and np.shape(h)[1] != self.width:
-            raise TinyDecoupleError(f"states have width {np.shape(h)[1]}; this decoupler was made for {self.width}")
-        h = np.asarray(h, np.float32)
         h, mean, _ = standardise(h)
-        fit(self.probe, h, y, rng, steps=options.probe_steps)
+        check_width(h, self.width, "decoupler")
+        h, mean = h.astype(np.float32, copy=False), mean.astype(np.float32, copy=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", StatesWarning)  # the record says it, at every refresh
+            fit(self.probe, h, y, rng, steps=options.probe_steps)
         estimate = self.estimate(h, y, self.probe.posterior_mean(), options.rank, rng)
         angle = None if self.last is None else float(np.degrees(principal_angles(self.last, estimate)[-1]))
         self.last = estimate.astype(np.float32)
         if self.basis is None or not options.frozen:
             self.basis, self.mean = self.last, mean
         kl, cross_entropy = variational_bits(self.probe, h, y, rng, samples=1)
-        null_bits = None
+        record = {"code_bits": (kl + cross_entropy) / len(y), "kl_bits": kl / len(y), "null_bits": None,
+                  "entropy_bits": entropy_bits(y) / len(y), "states": len(y), "angle_degrees": angle}
         if self.refreshes % max(1, options.refreshes // NULLS) == 0:
-            null_bits = self._null_bits(h, y, rng.spawn(1)[0])  # a stream of its own: a diagnostic changes no run
+            record |= self._diagnose(h, y, rng.spawn(1)[0])  # a stream of its own: a diagnostic changes no run
         self.refreshes += 1
-        return {"code_bits": (kl + cross_entropy) / len(y), "kl_bits": kl / len(y), "null_bits": null_bits,
-                "entropy_bits": entropy_bits(y) / len(y), "states": len(y), "angle_degrees": angle}
+        return record
 
-    def _null_bits(self, h: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> float:
-        """Bits per state of the control task: the same labels, dealt at random, THEORY (11)."""
-        dealt = control_labels(y, rng)
-        fit(self.null, h, dealt, rng, steps=self.options.probe_steps)
-        return sum(variational_bits(self.null, h, dealt, rng, samples=1)) / len(y)
+    def _diagnose(self, h: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
+        """What a code length stands beside: its null, THEORY (11), and whether one direction dominates the states."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", StatesWarning)
+            bits = null_bits(self.null, h, y, rng, self.options.probe_steps, samples=1)
+        return {"null_bits": bits / len(y), "dominance": dominance(h)}
 
     def penalty(self, h: Tensor) -> Tensor:
         """(n, d) states of any float dtype and device -> scalar: mean ||(h - mean) U||_2, THEORY (27) to (30).
