@@ -41,6 +41,13 @@ def test_leakage_counts_the_standards_words_that_the_dialect_lacks():
     assert leakage(make([""], ["x"], ["y"])) == 0, "no output, no leakage"
 
 
+@pytest.mark.parametrize("output, expected", [("y.", 100), ("«y»؟", 100), ("y، x", 50), ("yَ", 0), (". ؟", 0)])
+def test_punctuation_makes_no_other_word_of_a_word(output, expected):
+    """'y.' and 'y' are one word, whatever the script; a vowel sign is part of its word; bare punctuation is no word."""
+    got = leakage(make([output], ["x b."], ["x y"]))
+    assert got == pytest.approx(expected), f"{output!r}: {got} % leak, expected {expected} %"
+
+
 def test_exact_match_and_copying():
     d = make(["a", "b"], ["a", "c"], ["a", "c"])
     assert exact_match(d) == 50
