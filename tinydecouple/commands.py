@@ -23,7 +23,7 @@ from tinydecouple.model.transformer import ModelOptions, pick_device
 from tinydecouple.text.corpus import ParallelCorpus, write_tsv
 from tinydecouple.text.corpus_stats import distances, summary
 from tinydecouple.text.phrasebook.meanings import meanings, phrasebook, render
-from tinydecouple.text.readers import CorpusOptions, fingerprint, load_corpus, region_of
+from tinydecouple.text.readers import CorpusOptions, load_corpus, region_of
 from tinydecouple.training.batches import prompt
 from tinydecouple.training.checkpoint import load_model, open_run, read_config
 from tinydecouple.training.decoupler import DecoupleOptions
@@ -47,8 +47,7 @@ def demo_command(args: argparse.Namespace) -> None:
     corpus = load_corpus(stages["corpus"])
     check(corpus, stages["model"], stages["decouple"])
     stages_said = {name: dataclasses.asdict(stage) for name, stage in stages.items()}
-    sha = fingerprint(stages["corpus"])
-    open_run(run, {"kind": "demo", "beam": args.beam, "corpus_sha256": sha, **stages_said}, args.overwrite)
+    open_run(run, {"kind": "demo", "beam": args.beam, "corpus_sha256": corpus.fingerprint, **stages_said}, args.overwrite)
     if not (run / "table.md").exists():
         say(f"{run}: pretraining, so that the standard is dominant")
         pretrain(run / "pretrained", stages["corpus"], stages["model"], stages["pretrain"], device)

@@ -18,6 +18,7 @@ class ParallelCorpus:
     standard: the dominant variety.  pivot: a variety outside the family, or None.
     dialects: every other variety, in order of first appearance.
     notes: what reading left out, cleaned or moved, in counts.
+    fingerprint: SHA-256 of what it was made from: name and bytes of the files read, so that a run notices a change.
     """
 
     texts: dict[str, dict[str, str]]
@@ -26,6 +27,7 @@ class ParallelCorpus:
     pivot: str | None
     dialects: tuple[str, ...]
     notes: dict[str, int] = field(default_factory=dict, compare=False)
+    fingerprint: str = field(default="", compare=False)
 
     @property
     def family(self) -> tuple[str, ...]:

@@ -81,7 +81,7 @@ def load_corpus(options: CorpusOptions) -> ParallelCorpus:
     kept = subsample(chosen, options.per_variety, options.corpus_seed)
     gone = sum(map(len, chosen.texts.values())) - sum(map(len, kept.texts.values()))
     notes = {"subsampled: texts of dialects left out of train (--per-variety)": gone} if gone else {}
-    return replace(kept, notes={**kept.notes, **notes})
+    return replace(kept, notes={**kept.notes, **notes}, fingerprint=_fingerprint(options))
 
 
 def read_corpus(options: CorpusOptions) -> ParallelCorpus:
@@ -201,10 +201,10 @@ def listed_paths(corpus: str) -> list[Path]:
     return [Path(corpus)] if Path(corpus).exists() else [Path(part) for part in corpus.split(",") if part]
 
 
-def fingerprint(options: CorpusOptions) -> str | None:
-    """SHA-256 of the files read, or of the phrasebook's tables, so that a run notices a change; None for the family."""
+def _fingerprint(options: CorpusOptions) -> str:
+    """SHA-256 of the files read, or of the phrasebook's tables, so that a run notices a change."""
     if options.corpus == "family":
-        return None
+        return hashlib.sha256(b"family").hexdigest()
     files = [options.table_folder / name for name in FILES] if options.corpus == "phrasebook" else [
         file for path in listed_paths(options.corpus)
         for file in ([path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()))]

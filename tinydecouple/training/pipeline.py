@@ -9,7 +9,7 @@ import torch
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.model.transformer import ModelOptions, Transformer
 from tinydecouple.text.corpus import ParallelCorpus
-from tinydecouple.text.readers import CorpusOptions, fingerprint, load_corpus
+from tinydecouple.text.readers import CorpusOptions, load_corpus
 from tinydecouple.text.tokenizer import Tokenizer, train_tokenizer
 from tinydecouple.training.batches import finetuning_examples, pretraining_examples
 from tinydecouple.training.checkpoint import load_model, open_run, read_config
@@ -30,7 +30,7 @@ def pretrain(run: Path, corpus_options: CorpusOptions, model_options: ModelOptio
     examples = pretraining_examples(corpus, tokenizer, "train", corpus_options.trickle, noise=corpus_options.noise,
                                     rng=np.random.default_rng(options.seed))
     dev = pretraining_examples(corpus, tokenizer, "dev", DEV_SENTENCES, most=100)
-    open_run(run, {"kind": "pretrain", "corpus": asdict(corpus_options), "corpus_sha256": fingerprint(corpus_options),
+    open_run(run, {"kind": "pretrain", "corpus": asdict(corpus_options), "corpus_sha256": corpus.fingerprint,
                    "model": asdict(model_options), "train": asdict(options)}, overwrite)
     train(model, tokenizer, examples, dev, options, run, label="pretraining")
 
@@ -70,7 +70,7 @@ def run_corpus(run: Path) -> ParallelCorpus:
     config = read_config(run)
     options = CorpusOptions(**config["corpus"])
     corpus = load_corpus(options)
-    if fingerprint(options) != config["corpus_sha256"]:
+    if corpus.fingerprint != config["corpus_sha256"]:
         raise TinyDecoupleError(f"{options.corpus}: has changed since {run} was trained on it; "
                                 "bring the old file back or train again with --overwrite")
     return corpus
