@@ -47,7 +47,8 @@ def demo_command(args: argparse.Namespace) -> None:
     corpus = load_corpus(stages["corpus"])
     check(corpus, stages["model"], stages["decouple"])
     stages_said = {name: dataclasses.asdict(stage) for name, stage in stages.items()}
-    open_run(run, {"kind": "demo", "beam": args.beam, "corpus_sha256": corpus.fingerprint, **stages_said}, args.overwrite)
+    open_run(run, {"kind": "demo", "beam": args.beam, "corpus_sha256": corpus.fingerprint, **stages_said},
+             args.overwrite)
     if not (run / "table.md").exists():
         say(f"{run}: pretraining, so that the standard is dominant")
         pretrain(run / "pretrained", stages["corpus"], stages["model"], stages["pretrain"], device)
