@@ -9,7 +9,7 @@ import zlib
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
@@ -44,12 +44,16 @@ def phrasebook(folder: Path = TABLES) -> Tables:
 
 
 def meanings(tables: Tables) -> list[Meaning]:
-    """Every meaning, in the order of the tables; two slots of a meaning never hold the same concept."""
+    """Every meaning, in the order of the tables.
+
+    Two slots of a meaning never hold the same concept, nor two that the template's column `never` keeps apart.
+    """
     found = []
     for name, template in tables.templates.items():
         choices = {**template.slots, **template.agreement}
         for values in product(*choices.values()):
-            if len(set(values)) == len(values):
+            together = {frozenset(pair) for pair in combinations(values, 2)}
+            if len(set(values)) == len(values) and not together & template.never:
                 found.append(Meaning(name, dict(zip(choices, values))))
     return found
 
@@ -89,6 +93,7 @@ def _agreeing(tables: Tables, meaning: Meaning, ref: str, variety: str) -> str:
 def _tidy(text: str, variety: str) -> str:
     """Close up spaces; in Arabic, write one-letter words as the prefixes they are; in English, begin with a capital."""
     text = re.sub(r" +([،,.?؟!])", r"\1", re.sub(r"\s+", " ", text).strip())
+    text = text.replace("+", "")  # the mark of an adjective in a noun's cell
     if variety == "en":
         return re.sub(r"(^|[.?!] )([a-z])", lambda m: m.group().upper(), text)
     text = re.sub(r"(^| )([وف]?)ل الل?", r"\1\2لل", text)
@@ -105,7 +110,7 @@ def generate(n: int, rng: np.random.Generator, tables: Tables | None = None) -> 
     tables = tables or phrasebook()
     every = meanings(tables)
     if n > len(every):
-        raise TinyDecoupleError(f"--keys {n}: the phrasebook has {len(every)} meanings; ask for fewer")
+        raise TinyDecoupleError(f"n = {n}, but the phrasebook has {len(every)} meanings; ask for fewer")
     of_template = Counter(m.template for m in every)
     waiting = rng.exponential(size=len(every)) * [of_template[m.template] ** 0.5 for m in every]
     return {every[i].key: {v: render(tables, every[i], v) for v in tables.varieties} for i in np.argsort(waiting)[:n]}
