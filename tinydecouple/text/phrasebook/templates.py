@@ -41,6 +41,9 @@ def read_tables(folder: Path, forms: dict[str, set[str]], grammar: dict[str, str
 def read_templates(meanings: Path, templates: Path, cities: dict[str, dict[str, str]], lexicon: dict[str, Entry],
                    forms: dict[str, set[str]]) -> dict[str, Template]:
     """Read meanings.tsv and templates.tsv; every slot is known, and every word that agrees says with whom."""
+    groups = {concept: [concept] for concept in lexicon}  # and of a group, its concepts
+    for concept, entry in lexicon.items():
+        groups.setdefault(entry.group, []).append(concept)
     found: dict[str, Template] = {}
     said_in: dict[str, str] = {}
     for where, row in read_table(meanings, ("template", "domain", "slots", "agreement"), ("never",)):
@@ -51,11 +54,11 @@ def read_templates(meanings: Path, templates: Path, cities: dict[str, dict[str, 
             for name, wanted in pairs(row[column], where, column):
                 if name in slots or name in agreement or len(set(wanted)) < len(wanted):
                     raise slip(where, column, f"{name} is named twice, or a value of it is; once is enough")
-                named[name] = fillers(wanted, lexicon, where, column) if column == "slots" else tuple(wanted)
+                named[name] = fillers(wanted, groups, lexicon, where, column) if column == "slots" else tuple(wanted)
         for name, wanted in agreement.items():
             if unknown := [w for w in wanted if w not in PERSONS and w not in HIDDEN]:
                 raise slip(where, "agreement", f"{name}={unknown[0]}: persons are {', '.join((*HIDDEN, *PERSONS))}")
-        never = {frozenset(pair) for pair in apart(row.get("never", ""), slots, lexicon, where)}
+        never = {frozenset(pair) for pair in apart(row.get("never", ""), slots, groups, lexicon, where)}
         found[row["template"]] = Template(row["domain"], slots, agreement, never, {})
         said_in[row["template"]] = where
     regions = {city["region"] for city in cities.values()}
@@ -92,12 +95,12 @@ def pairs(cell: str, where: str, column: str) -> Iterator[tuple[str, list[str]]]
         yield name, values.split(",")
 
 
-def apart(cell: str, slots: dict[str, tuple[str, ...]], lexicon: dict[str, Entry],
+def apart(cell: str, slots: dict[str, tuple[str, ...]], groups: dict[str, list[str]], lexicon: dict[str, Entry],
           where: str) -> Iterator[tuple[str, str]]:
     """`television,fan+bathroom` -> (television, bathroom), (fan, bathroom): what no meaning holds together."""
     taken = {concept for concepts in slots.values() for concept in concepts}
     for word in cell.split() if cell != "-" else ():
-        sides = [fillers(side.split(","), lexicon, where, "never") for side in word.split("+")]
+        sides = [fillers(side.split(","), groups, lexicon, where, "never") for side in word.split("+")]
         if len(sides) != 2:
             raise slip(where, "never", f"{word!r}; write concepts,concepts+concepts,concepts or - for none")
         if idle := [concept for side in sides for concept in side if concept not in taken]:
@@ -105,11 +108,12 @@ def apart(cell: str, slots: dict[str, tuple[str, ...]], lexicon: dict[str, Entry
         yield from product(*sides)
 
 
-def fillers(wanted: list[str], lexicon: dict[str, Entry], where: str, column: str) -> tuple[str, ...]:
+def fillers(wanted: list[str], groups: dict[str, list[str]], lexicon: dict[str, Entry], where: str,
+            column: str) -> tuple[str, ...]:
     """The concepts that a slot takes: of groups (noun.drink), single ones (honey), without others (!honey)."""
     found: dict[str, None] = {}
     for word in wanted:
-        named = [concept for concept, entry in lexicon.items() if word.lstrip("!") in (concept, entry.group)]
+        named = groups.get(word.lstrip("!"))
         if not named:
             raise slip(where, column, f"{word!r} is no concept and no group of lexicon.tsv")
         for concept in named:
