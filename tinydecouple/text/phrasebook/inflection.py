@@ -13,14 +13,14 @@ FORMS = {  # kind: the forms that a template may ask for
     "adj": {"the", "acc", "not"}, "verb": VERB_FORMS, "kin": {"of"}, "name": set(), "num": set(), "word": {"at"},
     "gender": set(), "person": {"not"},
     "en": {"a", "the", "pl", "this", "thisis", "with", "of", "be", "is", "have", "has", "want", "do", "past", "ing",
-           "s"},
+           "s", "times"},
 }
 GRAMMAR = {  # the rows of the lexicon that hold endings, prefixes and patterns
     **dict.fromkeys(("past-suffix", "past-weak", "past-weak-i", "bare-prefix", "bare-suffix", "now-prefix",
                      "now-suffix", "owner", "owner-after-vowel", "object", "object-after-vowel", "neg-nominal",
-                     "future", "neg-future", "want", "can", "have", "pronoun"), "person"),
-    **dict.fromkeys(("neg-past", "neg-present", "neg-imperative", "neg-want", "neg-can", "neg-have", "progressive",
-                     "dual", "dual-of-time", "weak-final", "at-hour"), "word"),
+                     "future", "neg-future", "want", "can", "have", "pronoun", "progressive"), "person"),
+    **dict.fromkeys(("neg-past", "neg-present", "neg-imperative", "neg-want", "neg-can", "neg-have", "dual",
+                      "dual-of-time", "weak-final", "at-hour"), "word"),
     "this-noun": "gender", "this-is": "gender",
 }
 ENGLISH = {  # person: subject, possessive, to be
@@ -44,6 +44,8 @@ def english(entry: Entry | None, form: str, ref: str) -> str:
         present = base[:-1] + "ies" if base[-1] == "y" and base[-2] not in "aeou" else (
             base + ("es" if base.endswith(("s", "sh", "ch", "x", "o")) else "s"))
         return {"past": past, "ing": ing, "s": f"{present} {particle}".strip() if third else verb}.get(form, verb)
+    if form == "times":  # twice, three times
+        return {"two": "twice"}.get(parts[0], f"{parts[0]} times")
     if entry.kind != "noun":
         return f"{owner} {parts[0]}" if form == "of" else parts[0]
     single, plural = parts
@@ -80,7 +82,8 @@ def arabic(lexicon: dict[str, Entry], variety: str, concept: str, form: str, ref
         if form in ("count", "counted"):
             return count(lexicon, variety, concept, ref, form == "counted")
         if form == "of":
-            return attach(lexicon, variety, single, "owner", ref)
+            loan = gender == "f" and single[-1] == "ا"  # كاميرا، كاميرتي
+            return attach(lexicon, variety, single[:-1] + "ة" if loan else single, "owner", ref)
         return {"the": definite(single), "acc": accusative(single) if msa else single, "pl": plural,
                 "thepl": definite(plural)}.get(form, single)
     if entry.kind == "adj":
@@ -185,13 +188,17 @@ def count(lexicon: dict[str, Entry], variety: str, concept: str, numeral: str, o
 
 
 def definite(word: str) -> str:
-    """Put the article on the word, or on the last word of a construct."""
+    """Put the article on the word, on the last word of a construct, on each word before an adjective (marked by +)."""
+    if "+" in word:
+        return " ".join("ال" + part.lstrip("+") for part in word.split(" "))
     *rest, last = word.split(" ")
     return " ".join([*rest, f"ال{last}"])
 
 
 def accusative(word: str, adjective: bool = False) -> str:
     """The indefinite accusative of MSA as far as unvocalised spelling shows it."""
+    if "+" in word:
+        return " ".join(accusative(part.lstrip("+")) for part in word.split(" "))
     first, *rest = word.split(" ")
     if adjective and first.endswith("ون"):
         first = first[:-2] + "ين"
@@ -205,12 +212,19 @@ def begin(prefix: str, stem: str) -> str:
     """Join a prefix to a verb; two vowels become one."""
     if prefix.endswith("أ") and stem[0] == "أ":
         return prefix[:-1] + "آ" + stem[1:]
-    return prefix + (stem[1:] if prefix[-1:] == "ا" and stem[0] in "اي" else stem)
+    if prefix.endswith("ا") and stem[0] == "أ":
+        return prefix[:-1] + "أ" + stem
+    merges = stem[0] == "ا" or stem[0] == "ي" and len(stem) > 2  # يجي: اجي; but يي: ايي
+    return prefix + (stem[1:] if prefix.endswith("ا") and merges else stem)
 
 
 def attach(lexicon: dict[str, Entry], variety: str, word: str, pronoun: str, person: str) -> str:
-    """Join a pronoun to a word. pronoun: owner or object; person: one of PERSONS."""
-    row = lexicon[f"{pronoun}-after-vowel" if word.endswith(("ا", "و", "ي", "ى")) else pronoun]
+    """Join a pronoun to a word. pronoun: owner or object; person: one of PERSONS.
+
+    A final ي is a vowel in a verb (اشتريتي) and a doubled consonant in a noun (Beirut's بي, my father: بيي).
+    """
+    vowels = "اوى" if pronoun == "owner" else "اويى"
+    row = lexicon[f"{pronoun}-after-vowel" if word[-1] in vowels else pronoun]
     return join(word, row.forms[variety][PERSONS.index(person)])
 
 
@@ -233,4 +247,6 @@ def fill(pattern: str, word: str) -> str:
     """Put a word in the place of ~; what follows ~ without a space is an ending of the word."""
     before, _, after = pattern.partition("~")
     ending, space, rest = after.partition(" ")
+    if ending == "ش" and word.endswith("ه"):  # بده: بدوش
+        word = word[:-1] + "و"
     return before + join(word, ending) + space + rest

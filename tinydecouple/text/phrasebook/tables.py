@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.text.hygiene import clean
 
 PERSONS = ("1sm", "1sf", "2sm", "2sf", "3sm", "3sf", "1p", "3p")  # person, number, gender: how words agree
 PARTS = {  # kind: what the parts of its cell are, separated by |; in English, in any Arabic variety
@@ -57,6 +58,7 @@ class Template:
     domain: str
     slots: dict[str, tuple[str, ...]]
     agreement: dict[str, tuple[str, ...]]
+    never: set[frozenset[str]]              # pairs of concepts that no meaning holds together
     texts: dict[str, tuple[str | Slot, ...]]
 
 
@@ -78,21 +80,25 @@ def slip(where: str, column: str, text: str) -> TinyDecoupleError:
 
 def read_table(path: Path, required: tuple[str, ...],
                optional: tuple[str, ...] = ()) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield (file and line, {column: cell}); a required cell must be filled, an unknown column is refused."""
+    """Yield (file and line, {column: cell}); a required cell must be filled, an unknown column is refused.
+
+    Headers and cells are cleaned as corpora are (hygiene.clean), so that two codes or concepts that look the same
+    are the same, and a mark that nobody sees is in no sentence.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")  # not at U+2028 and the like, as splitlines does
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
         raise TinyDecoupleError(f"{path}: cannot read this table ({reason}); the phrasebook needs it") from None
-    columns = [name.strip() for name in lines[0].split("\t")]
+    columns = [clean(name)[0] for name in lines[0].split("\t")]
     named = (*required, *optional)
     for name in (*required, *columns):
         if columns.count(name) != 1 or name not in named:
             fault = "missing" if name not in columns else "there twice" if name in named else "unknown"
             raise TinyDecoupleError(f"{path}:1: column {name!r} is {fault}; columns are {', '.join(named)}")
     for number, line in enumerate(lines[1:], start=2):
-        where, cells = f"{path}:{number}", [cell.strip() for cell in line.split("\t")]
-        if not line.strip():
+        where, cells = f"{path}:{number}", [clean(cell)[0] for cell in line.split("\t")]
+        if not any(cells):
             continue
         if len(cells) != len(columns):
             raise TinyDecoupleError(f"{where}: {len(cells)} cells, but the header has {len(columns)}; "

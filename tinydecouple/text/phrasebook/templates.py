@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 from tinydecouple.text.phrasebook.tables import (
@@ -40,9 +41,12 @@ def read_tables(folder: Path, forms: dict[str, set[str]], grammar: dict[str, str
 def read_templates(meanings: Path, templates: Path, cities: dict[str, dict[str, str]], lexicon: dict[str, Entry],
                    forms: dict[str, set[str]]) -> dict[str, Template]:
     """Read meanings.tsv and templates.tsv; every slot is known, and every word that agrees says with whom."""
+    groups = {concept: [concept] for concept in lexicon}  # and of a group, its concepts
+    for concept, entry in lexicon.items():
+        groups.setdefault(entry.group, []).append(concept)
     found: dict[str, Template] = {}
     said_in: dict[str, str] = {}
-    for where, row in read_table(meanings, ("template", "domain", "slots", "agreement")):
+    for where, row in read_table(meanings, ("template", "domain", "slots", "agreement"), ("never",)):
         if row["template"] in found:
             raise slip(where, "template", f"{row['template']!r} has a row above; keep one of them")
         slots, agreement = {}, {}
@@ -50,11 +54,12 @@ def read_templates(meanings: Path, templates: Path, cities: dict[str, dict[str, 
             for name, wanted in pairs(row[column], where, column):
                 if name in slots or name in agreement or len(set(wanted)) < len(wanted):
                     raise slip(where, column, f"{name} is named twice, or a value of it is; once is enough")
-                named[name] = fillers(wanted, lexicon, where) if column == "slots" else tuple(wanted)
+                named[name] = fillers(wanted, groups, lexicon, where, column) if column == "slots" else tuple(wanted)
         for name, wanted in agreement.items():
             if unknown := [w for w in wanted if w not in PERSONS and w not in HIDDEN]:
                 raise slip(where, "agreement", f"{name}={unknown[0]}: persons are {', '.join((*HIDDEN, *PERSONS))}")
-        found[row["template"]] = Template(row["domain"], slots, agreement, {})
+        never = {frozenset(pair) for pair in apart(row.get("never", ""), slots, groups, lexicon, where)}
+        found[row["template"]] = Template(row["domain"], slots, agreement, never, {})
         said_in[row["template"]] = where
     regions = {city["region"] for city in cities.values()}
     for where, row in read_table(templates, ("template", "variety", "text")):
@@ -90,19 +95,33 @@ def pairs(cell: str, where: str, column: str) -> Iterator[tuple[str, list[str]]]
         yield name, values.split(",")
 
 
-def fillers(wanted: list[str], lexicon: dict[str, Entry], where: str) -> tuple[str, ...]:
+def apart(cell: str, slots: dict[str, tuple[str, ...]], groups: dict[str, list[str]], lexicon: dict[str, Entry],
+          where: str) -> Iterator[tuple[str, str]]:
+    """`television,fan+bathroom` -> (television, bathroom), (fan, bathroom): what no meaning holds together."""
+    taken = {concept for concepts in slots.values() for concept in concepts}
+    for word in cell.split() if cell != "-" else ():
+        sides = [fillers(side.split(","), groups, lexicon, where, "never") for side in word.split("+")]
+        if len(sides) != 2:
+            raise slip(where, "never", f"{word!r}; write concepts,concepts+concepts,concepts or - for none")
+        if idle := [concept for side in sides for concept in side if concept not in taken]:
+            raise slip(where, "never", f"{word!r} keeps {idle[0]!r} apart, which no slot of this row takes; delete it")
+        yield from product(*sides)
+
+
+def fillers(wanted: list[str], groups: dict[str, list[str]], lexicon: dict[str, Entry], where: str,
+            column: str) -> tuple[str, ...]:
     """The concepts that a slot takes: of groups (noun.drink), single ones (honey), without others (!honey)."""
     found: dict[str, None] = {}
     for word in wanted:
-        named = [concept for concept, entry in lexicon.items() if word.lstrip("!") in (concept, entry.group)]
+        named = groups.get(word.lstrip("!"))
         if not named:
-            raise slip(where, "slots", f"{word!r} is no concept and no group of lexicon.tsv")
+            raise slip(where, column, f"{word!r} is no concept and no group of lexicon.tsv")
         for concept in named:
             found.pop(concept, None)
             if word[0] != "!":
                 found[concept] = None
     if len({lexicon[concept].kind for concept in found}) != 1:
-        raise slip(where, "slots", f"{','.join(wanted)!r} holds no concept, or concepts of several kinds; "
+        raise slip(where, column, f"{','.join(wanted)!r} holds no concept, or concepts of several kinds; "
                                    "a slot takes words of one kind")
     return tuple(found)
 
