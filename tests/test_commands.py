@@ -35,8 +35,9 @@ def recorder(monkeypatch):
 
 def test_pretrain_and_finetune(recorder, runs, tmp_path):
     seen = recorder("pretrain"), recorder("finetune")
-    tiny = ["--corpus", "family", "--keys", "60", "--per-variety", "10", "--noise", "0.2", "--vocabulary", "600"]
-    main(["pretrain", "--run", str(tmp_path / "p"), "--width", "8", "--heads", "2", "--epochs", "7", "--overwrite", *tiny])
+    tiny = ["--corpus", "family", "--keys", "60", "--per-variety", "10", "--noise", "0.2", "--vocabulary", "600",
+            "--width", "8", "--heads", "2"]
+    main(["pretrain", "--run", str(tmp_path / "p"), "--epochs", "7", "--overwrite", *tiny])
     main(["finetune", "--from", str(runs / "pretrained"), "--run", str(tmp_path / "f"), "--overwrite", "--seed", "5",
           "--strength", "0.7", "--penalised", "dialects"])
     (pre,), (fine,) = seen
@@ -93,8 +94,9 @@ def test_probe_of_a_run(recorder, runs, states, tmp_path, monkeypatch):
     gathered = recorder("gather_states", lambda **rest: states)
     probed = recorder("probe_layer", lambda **rest: FOUND)
     start = np.random.default_rng(9).bit_generator.state
+    asked = ["--split", "test", "--per-variety", "17", "--refits", "3", "--seed", "9"]
     for out in ([], ["--out", str(tmp_path / "elsewhere")]):
-        main(["probe", str(runs / "plain"), "--split", "test", "--per-variety", "17", "--refits", "3", "--seed", "9", *out])
+        main(["probe", str(runs / "plain"), *asked, *out])
     assert (gathered[0]["split"], gathered[0]["per_variety"]) == ("test", 17)
     assert gathered[0]["rng"].bit_generator.state == start, "the seed does not reach the draw of sentences"
     assert [call["refits"] for call in probed] == [3] * 4

@@ -93,7 +93,7 @@ def test_batched_beam_equals_its_definition(model):
     for end in (slow_greedy(model, p, -1)[2] for p in prompts[:2]):
         expected, by_sum = zip(*(slow_beam(model, p, end, 3) for p in prompts))
         differs |= expected != by_sum
-        assert decode(model, prompts, end, beam=3) == list(expected), "likely: a cache that does not follow its hypothesis"
+        assert decode(model, prompts, end, beam=3) == list(expected), "likely: the cache loses its hypothesis"
     assert differs, "the cases are too easy: dividing by the length never mattered"
 
 

@@ -80,7 +80,7 @@ def test_classes_of_the_probe(corpus):
 @pytest.mark.parametrize("corpus, sha, same", [
     ({}, "a", True), ({"noise": 0.3, "trickle": 9}, "a", True), ({"per_variety": 9}, "a", False), ({}, "b", False)])
 def test_which_runs_saw_the_same_corpus(corpus, sha, same):
-    """Noise and trickle choose among the same texts; another fingerprint, or another choice of texts, does not compare."""
+    """Noise and trickle choose among the same texts; other texts, or another choice of them, do not compare."""
     options = asdict(CorpusOptions("family"))
     one, two = {"corpus": options, "corpus_sha256": "a"}, {"corpus": {**options, **corpus}, "corpus_sha256": sha}
     assert pipeline.same_corpus(one, two) == pipeline.same_corpus(two, one) == same
