@@ -139,13 +139,19 @@ def dominance(h: np.ndarray) -> float:
     most variance: exact where one direction dominates, a lower bound elsewhere.
     """
     check_matrix(h, half=True)
-    mean = mean_state(h)
-    variance = sum(((h[rows] - mean)**2).sum(axis=0) for rows in blocks(h))  # (d,), times n
-    axis = np.eye(1, h.shape[1], variance.argmax())[0]
-    for _ in range(4):
-        product = sum((h[rows] - mean).T @ ((h[rows] - mean) @ axis) for rows in blocks(h))  # (d, n) @ (n,) -> (d,)
+    dtype = np.promote_types(h.dtype, np.float32)
+    mean = mean_state(h).astype(dtype)
+    variance, axis = np.zeros(h.shape[1]), np.zeros(h.shape[1], dtype)
+    for rows in blocks(h):
+        variance += np.square(np.subtract(h[rows], mean, dtype=dtype)).sum(axis=0)
+    axis[variance.argmax()] = 1
+    for _ in range(3):
+        product = np.zeros(h.shape[1])
+        for rows in blocks(h):
+            centred = np.subtract(h[rows], mean, dtype=dtype)
+            product += (centred @ axis) @ centred  # (n,) @ (n, d) -> (d,)
         largest = np.linalg.norm(product)
-        axis = product / (largest or 1)
+        axis = (product / (largest or 1)).astype(dtype)
     return float(largest / (variance.sum() or 1))
 
 
