@@ -167,7 +167,7 @@ def test_the_default_steps_reach_what_ten_times_as_many_reach():
 
 
 def test_a_later_block_pays_for_the_mean_prediction_not_for_the_mean_price(rng, monkeypatch):
-    """Draws that give a label 1/2 and 1/8 predict it with 5/16: log2(16/5) bits. The mean of 1 and 3 bits is another code."""
+    """Draws that give a label 1/2 and 1/8 predict it with 5/16: log2(16/5) bits. The mean price is another."""
     price = np.log([2.0, 8.0])[:, None]
     monkeypatch.setattr(codelength, "draws_nats", lambda probe, h, y, rng, samples: np.tile(price, len(y)))
     y, keys = np.arange(64) % 2, np.arange(64)

@@ -282,5 +282,6 @@ def test_rank_deficient_weights_and_class_means_give_no_more_than_they_have():
 def test_where_the_states_lie_as_a_whole_is_no_direction_of_theirs(rng):
     """Both controls drawn from the states look at the centred states."""
     h = rng.normal(size=(300, 6)) * np.arange(1, 7)
-    for estimate in (lambda h: random_from_states(h, 2, np.random.default_rng(0)), lambda h: principal_components(h, 2)):
+    for estimate in (lambda h: random_from_states(h, 2, np.random.default_rng(0)),
+                     lambda h: principal_components(h, 2)):
         np.testing.assert_allclose(estimate(h + 1000), estimate(h), atol=1e-8, err_msg="the mean was left in")
