@@ -113,7 +113,7 @@ def recognise(path: str | Path) -> str:
     known = next((f"{file}: {what}" for file in files if (what := foreign(file))), None)
     hint = known or (f"it has {inside[0].name}" if inside else "the folder is empty")
     raise TinyDecoupleError(f"{path}: no known format here ({hint}); expected "
-                            + "; or ".join(f"{name}: {module.SHAPE}" for name, module in FORMATS.items()))
+                            + "; or ".join(f"{name}: {module.SHAPE}" for name, module in reversed(FORMATS.items())))
 
 
 def read_corpus(options: CorpusOptions, strict: bool = True) -> ParallelCorpus:
@@ -142,7 +142,7 @@ def read_corpus(options: CorpusOptions, strict: bool = True) -> ParallelCorpus:
         hint = f"; varieties there: {', '.join(there)}" if wanted and there else ""
         hint += "; go without lenient to see the first" * options.lenient
         raise TinyDecoupleError(f"{options.corpus}: nothing in it can be used ({why}){hint}")
-    corpus = arrange(texts, tuple(there), kind, options)
+    corpus = arrange(texts, ", ".join(there) + reading.names_from, kind, options)
     corpus = choose(corpus, options)
     how = (options.held_out, options.corpus_seed)
     try:
@@ -155,12 +155,13 @@ def read_corpus(options: CorpusOptions, strict: bool = True) -> ParallelCorpus:
     return corpus
 
 
-def arrange(texts: dict[str, dict[str, str]], there: tuple[str, ...], kind: str,
-            options: CorpusOptions) -> ParallelCorpus:
-    """The texts as a corpus without a split yet: which variety is the standard, which the pivot, and the dialects."""
+def arrange(texts: dict[str, dict[str, str]], listed: str, kind: str, options: CorpusOptions) -> ParallelCorpus:
+    """The texts as a corpus without a split yet: which variety is the standard, which the pivot, and the dialects.
+
+    listed: all varieties met, for error messages.
+    """
     path, (usual_standard, usual_pivot) = options.corpus, FORMATS[kind].USUAL
-    header = " (the names in line 1: is it the header?)" if kind == "tsv" else ""
-    found, listed = tuple(sorted({variety for row in texts.values() for variety in row})), ", ".join(there) + header
+    found = tuple(sorted({variety for row in texts.values() for variety in row}))
     if missing := [v for v in listed_names(options.varieties) if v not in found]:
         raise TinyDecoupleError(f"{path}: varieties {', '.join(map(repr, missing))}: not there; varieties there: "
                                 f"{listed}")
