@@ -236,6 +236,12 @@ def test_plain_files_are_aligned_by_line_and_known_by_their_shared_name(tmp_path
     assert {row.variety for row in collect(plain, tmp_path, varieties=("nno",))[0]} == {"nno"}
 
 
+@pytest.mark.parametrize("code", ["pl", "pt", "so", "zh_CN", "pt-br", "nob_Latn"])
+def test_plain_endings_are_codes_of_varieties(tmp_path, code):
+    rows, _ = collect(plain, aligned(tmp_path, **{code: "a\n", "en": "b\n"}))
+    assert {row.variety for row in rows} == {code, "en"}
+
+
 @pytest.mark.parametrize("template", ["{side}", "{side}/a", "corpus/{side}"])
 def test_plain_train_dev_and_test_are_the_split_if_all_are_there(tmp_path, template):
     for side in ("train", "valid", "test"):

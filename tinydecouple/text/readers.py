@@ -13,7 +13,7 @@ from tinydecouple.text.corpus import ParallelCorpus, check_usable, subsample, un
 from tinydecouple.text.family import family_corpus, region
 from tinydecouple.text.formats.common import Reading, fingerprint
 from tinydecouple.text.formats.foreign import foreign
-from tinydecouple.text.hygiene import clean
+from tinydecouple.text.hygiene import clean, visible
 from tinydecouple.text.phrasebook.meanings import TABLES, phrasebook, phrasebook_corpus
 from tinydecouple.text.phrasebook.tables import FILES
 
@@ -163,7 +163,7 @@ def arrange(texts: dict[str, dict[str, str]], listed: str, kind: str, options: C
     path, (usual_standard, usual_pivot) = options.corpus, FORMATS[kind].USUAL
     found = tuple(sorted({variety for row in texts.values() for variety in row}))
     if missing := [v for v in listed_names(options.varieties) if v not in found]:
-        raise TinyDecoupleError(f"{path}: varieties {', '.join(map(repr, missing))}: not there; varieties there: "
+        raise TinyDecoupleError(f"{path}: varieties {', '.join(map(repr, map(visible, missing)))}: not there; varieties there: "
                                 f"{listed}")
     standard = options.standard or usual_standard
     if standard is None or (standard not in found and not options.standard):
@@ -174,7 +174,7 @@ def arrange(texts: dict[str, dict[str, str]], listed: str, kind: str, options: C
         pivot = usual_pivot
     for role, variety in (("standard", standard), ("pivot", pivot)):
         if variety is not None and variety not in found:
-            raise TinyDecoupleError(f"{path}: {role} {variety!r} is not in the file; varieties there: {listed}")
+            raise TinyDecoupleError(f"{path}: {role} {visible(variety)!r} is not in the file; varieties there: {listed}")
     if standard == pivot:
         raise TinyDecoupleError(f"standard and pivot are both {standard!r}; the pivot lies outside the family")
     dialects = tuple(v for v in found if v not in (standard, pivot))
@@ -188,7 +188,7 @@ def choose(corpus: ParallelCorpus, options: CorpusOptions) -> ParallelCorpus:
     dialects = corpus.dialects
     if named := listed_names(options.varieties):
         if unknown := [v for v in named if v not in corpus.varieties]:
-            raise TinyDecoupleError(f"varieties {', '.join(unknown)}: not in the corpus; dialects: "
+            raise TinyDecoupleError(f"varieties {visible(', '.join(unknown))}: not in the corpus; dialects: "
                                     f"{', '.join(dialects)}")
         dialects = tuple(v for v in dialects if v in named)
     if named := listed_names((options.regions or "").lower()):

@@ -63,5 +63,6 @@ def _cause(columns: list[str]) -> str:
     for sign, name in ((",", "commas"), (";", "semicolons"), ("|", "bars")):
         if sign in columns[0]:
             return f"; cells are separated by tabs, not {name}"
-    return "; is line 1 the header, and are cells separated by tabs?" if columns[0] else "; the file begins with an " \
-                                                                                         "empty line"
+    if not columns[0]:
+        return "; the file is empty or begins with an empty line"
+    return "; is line 1 the header, and are cells separated by tabs?"
