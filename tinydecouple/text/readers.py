@@ -163,8 +163,8 @@ def arrange(texts: dict[str, dict[str, str]], listed: str, kind: str, options: C
     path, (usual_standard, usual_pivot) = options.corpus, FORMATS[kind].USUAL
     found = tuple(sorted({variety for row in texts.values() for variety in row}))
     if missing := [v for v in listed_names(options.varieties) if v not in found]:
-        raise TinyDecoupleError(f"{path}: varieties {', '.join(map(repr, map(visible, missing)))}: not there; varieties there: "
-                                f"{listed}")
+        raise TinyDecoupleError(f"{path}: varieties {', '.join(repr(visible(v)) for v in missing)}: not there; "
+                                f"varieties there: {listed}")
     standard = options.standard or usual_standard
     if standard is None or (standard not in found and not options.standard):
         usual = f", and the usual one, {standard}, is not there" if standard else ""
@@ -174,7 +174,8 @@ def arrange(texts: dict[str, dict[str, str]], listed: str, kind: str, options: C
         pivot = usual_pivot
     for role, variety in (("standard", standard), ("pivot", pivot)):
         if variety is not None and variety not in found:
-            raise TinyDecoupleError(f"{path}: {role} {visible(variety)!r} is not in the file; varieties there: {listed}")
+            raise TinyDecoupleError(f"{path}: {role} {visible(variety)!r} is not in the file; varieties there: "
+                                    f"{listed}")
     if standard == pivot:
         raise TinyDecoupleError(f"standard and pivot are both {standard!r}; the pivot lies outside the family")
     dialects = tuple(v for v in found if v not in (standard, pivot))
