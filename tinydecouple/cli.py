@@ -110,7 +110,7 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     add_options(fine, FINETUNE)
     add_options(fine, DecoupleOptions())
 
-    say = command(do.translate_command, "translate standard input, a sentence a line, to standard output")
+    say = command(do.translate_command, "translate standard input, one sentence per line, to standard output")
     say.add_argument("run", type=Path, help="directory of a pretrained or fine-tuned run")
     say.add_argument("--source", required=True, help="variety of the input")
     say.add_argument("--target", required=True, help="variety of the output")

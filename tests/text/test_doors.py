@@ -3,6 +3,7 @@
 import io
 import sys
 import unicodedata
+from dataclasses import replace
 
 import pytest
 import torch
@@ -45,6 +46,15 @@ def test_keys_in_nfd_are_the_keys_in_nfc(tmp_path):
 
     clean, dirty = load_corpus(long_tsv(tmp_path / "a.tsv")), load_corpus(long_tsv(tmp_path / "b.tsv", spoil))
     assert dirty == clean and dirty.notes["cleaned in keys: Unicode NFC"] == 10
+
+
+def test_marks_are_stripped_from_texts_and_not_from_keys(tmp_path):
+    """A vowel may be all that two keys differ in; a text without it is what `strip_marks` asks for."""
+    def spoil(i, cells):
+        return [f"{cells[0]}\u0645\u064e", cells[1], f"{cells[2]} \u0645\u064e", cells[3]]
+
+    corpus = load_corpus(replace(long_tsv(tmp_path / "c.tsv", spoil), strip_marks=True))
+    assert corpus.texts["k\u00e900\u0645\u064e"]["egy"] == f"egy {WORDS[0]} \u0645"
 
 
 @pytest.mark.parametrize("mark", MARKS)

@@ -172,6 +172,7 @@ BAD_FOLDER_ROWS = [  # format, file name -> content, what strict says, what leni
     ("tatoeba", LINKS | {"sentences.csv": "1\teng\tYes.\n2\tarz\tاه\n3\tarz\t\n"},
      r"sentences.csv:3: empty sentence", "empty text", 2),
     ("tatoeba", SENTENCES | {"links.csv": "1\t2\n1\t2\t3\n"}, r"links.csv:2: expected two", "ragged row", 2),
+    ("tatoeba", SENTENCES | {"links.csv": "1\t2\n1\t" + "2" * 9000 + "\n"}, r"links.csv:2: expected", "ragged row", 2),
     ("tatoeba", SENTENCES | {"links.csv": "1\t2\n1\ttwo\n"}, r"links.csv:2: expected two", "ragged row", 2),
 ]
 
@@ -219,6 +220,8 @@ FATAL = [  # format, file name -> content, what is said, lenient or not
     ("mediawiki", {"corpus/x": "x"}, r"corpus: no message files here; expected i18n/<code>.json"),
     ("mediawiki", {"corpus/en.json": '{\n"a": "yes",\n"b": "n'}, r"en.json:3:6: JSON does not parse .*cut off"),
     ("mediawiki", {"corpus/en.json": b'{\n"a": "\xe9"}'}, r"en.json:2: byte 9 of the file is not UTF-8"),
+    ("mediawiki", {"corpus/en.json": "[" * 100_000}, r"en.json:1: JSON without messages .RecursionError"),
+    ("mediawiki", {"corpus/en.json": '{"a": ' + "1" * 9000 + "}"}, r"en.json:1: JSON without messages .ValueError"),
     ("mediawiki", {"corpus/en.json": "[1]"}, r"en.json:1: JSON without messages"),
     ("tatoeba", {"corpus/links.csv": "1\t2\n"}, r"corpus: no sentences.csv here"),
     ("tatoeba", {"corpus/sentences.csv": "1\teng\tYes.\n"}, r"corpus: no links.csv here"),

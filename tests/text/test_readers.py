@@ -9,6 +9,7 @@ import pytest
 
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.text.corpus import unusable
+from tinydecouple.text.formats.common import Reading
 from tinydecouple.text.formats.madar import CITIES
 from tinydecouple.text.phrasebook.meanings import TABLES, phrasebook
 from tinydecouple.text.readers import CorpusOptions, choose, load_corpus, read_corpus, region_of
@@ -220,6 +221,17 @@ def test_a_file_that_is_read_changes_the_fingerprint_by_its_bytes_its_name_and_t
     moved = tmp_path / "elsewhere"
     (tmp_path / "tree").rename(moved)
     assert load_corpus(CorpusOptions(str(moved), standard="ar")).fingerprint == seen[2], "names are relative"
+
+
+def test_the_last_byte_of_a_large_file_counts(tmp_path):
+    prints = []
+    for end in ("a", "b"):
+        path = tmp_path / "large.tsv"
+        path.write_text("x" * 3_000_000 + end, encoding="utf-8")
+        reading = Reading()
+        reading.open(path).close()
+        prints.append(reading.fingerprint([path]))
+    assert prints[0] != prints[1], "a change beyond the first block of a file goes unnoticed"
 
 
 def test_made_corpora_have_a_fingerprint_of_their_tables(tmp_path):
