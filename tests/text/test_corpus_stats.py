@@ -29,6 +29,13 @@ def test_counts_shares_and_the_nearest(planted):
     assert rows["d2"]["nearest"] == "d1" and rows["d1"]["nearest"] == "d2", "neither standard nor pivot is a neighbour"
 
 
+def test_the_share_of_identical_texts_is_of_the_keys_that_the_standard_has(planted):
+    for key in ("k5", "k6", "k7"):
+        del planted.texts[key]["std"]
+    row = next(row for row in describe(planted, distances(planted)) if row["variety"] == "d1")
+    assert (row["with_standard"], row["same_percent"]) == (7, pytest.approx(100 * 4 / 7))
+
+
 def test_distances_are_symmetric_and_nan_where_no_key_is_shared(planted):
     matrix = distances(planted)
     assert np.array_equal(matrix, matrix.T, equal_nan=True) and (np.diag(matrix) == 100).all()

@@ -236,6 +236,11 @@ def test_plain_files_are_aligned_by_line_and_known_by_their_shared_name(tmp_path
     assert {row.variety for row in collect(plain, tmp_path, varieties=("nno",))[0]} == {"nno"}
 
 
+def test_plain_counts_an_empty_last_line_that_has_a_counterpart(tmp_path):
+    rows, dropped = collect(plain, aligned(tmp_path, nob="en\n\n", nno="ein\nto\n"))
+    assert dropped == {"empty line": 1} and len(rows) == 3
+
+
 @pytest.mark.parametrize("code", ["pl", "pt", "so", "zh_CN", "pt-br", "nob_Latn"])
 def test_plain_endings_are_codes_of_varieties(tmp_path, code):
     rows, _ = collect(plain, aligned(tmp_path, **{code: "a\n", "en": "b\n"}))

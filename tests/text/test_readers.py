@@ -149,6 +149,11 @@ def test_regions_and_choosing_nothing():
     assert known == ["maghreb", "iraq", "ben"], "ben is Bengali here, not Benghazi"
 
 
+def test_varieties_and_regions_are_both_kept_to():
+    options = CorpusOptions("family", keys=60, varieties="a1,a2,b1", regions="region a")
+    assert load_corpus(options).dialects == ("a1", "a2")
+
+
 def messages(folder, start):
     """A MediaWiki folder with 64 messages in ar, arz and en."""
     folder.mkdir(parents=True)
