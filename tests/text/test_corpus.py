@@ -86,6 +86,14 @@ def test_bad_files_are_refused_by_line(tmp_path, rows, header, options, says):
         read(path, **options)
 
 
+def test_a_variety_that_shares_no_key_with_the_standard_cannot_be_trained(tmp_path):
+    """It has sentences enough, and some in each split, but none that says what the standard says."""
+    alone = [(f"x{i:02d}", v, f"{v} alone {WORDS[i]}") for i in range(40) for v in ("en", "rare")]
+    with pytest.raises(TinyDecoupleError, match=r"variety 'rare' has no rows in train, dev, test that share a key with "
+                                                r"'std' \(train 0, dev 0, test 0\).*leave it out by varieties dia$"):
+        read(tsv(tmp_path / "c.tsv", [*ROWS, *alone]))
+
+
 def test_a_missing_file_and_bytes_that_are_not_utf8(tmp_path):
     with pytest.raises(TinyDecoupleError, match="nothing there; pass phrasebook"):
         read(tmp_path / "none.tsv")

@@ -31,7 +31,7 @@ class ParallelCorpus:
 
     @property
     def family(self) -> tuple[str, ...]:
-        """The standard and its dialects: the varieties that a probe tells apart."""
+        """The standard and its dialects: the varieties that a probe distinguishes."""
         return (self.standard, *self.dialects)
 
     @property
@@ -105,7 +105,7 @@ def _counts(counts: Counter[str]) -> str:
 
 
 def subsample(corpus: ParallelCorpus, per_variety: int, seed: int) -> ParallelCorpus:
-    """Keep at most `per_variety` training sentences a dialect; nested by seed: 100 lie within 200.
+    """Keep at most `per_variety` training sentences per dialect; nested by seed: 100 lie within 200.
 
     The standard, the pivot, dev and test stay whole.
     """

@@ -98,6 +98,8 @@ def _messages(path: Path, reading: Reading) -> dict:
     except json.JSONDecodeError as error:
         raise TinyDecoupleError(f"{path}:{error.lineno}:{error.colno}: JSON does not parse ({error.msg}); if the "
                                 "file is cut off, get it again") from None
+    except (RecursionError, ValueError) as error:  # nested without end; a number of thousands of digits
+        raise TinyDecoupleError(f"{path}:1: JSON without messages ({type(error).__name__}); get it again") from None
     if not isinstance(messages, dict):
         raise TinyDecoupleError(f"{path}:1: JSON without messages; expected {{\"key\": \"text\", …}}")
     return messages

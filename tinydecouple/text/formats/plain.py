@@ -12,8 +12,8 @@ from tinydecouple.text.formats.foreign import refuse_foreign
 SHAPE = "name.de and name.nds, a file per variety, line n the same sentence"
 USUAL = (None, "en")
 CODE = re.compile(r"[a-z]{2,3}(?:[-_][A-Za-z0-9]+)*")
-OTHER_FILES = frozenset("txt tsv csv xml tmx ids sgm md rst py sh pl js so log dat json yml cfg ini gz xz zip tar tgz "
-                        "zst pdf doc odt xls ods htm css png jpg gif svg tex bib aux toc npz npy pt".split())
+OTHER_FILES = frozenset("txt tsv csv xml tmx ids sgm md rst py js log dat json yml cfg ini gz xz zip tar tgz "
+                        "zst pdf doc odt xls ods htm css png jpg gif svg tex bib aux toc npz npy".split())
 SIDES = {"valid": "dev", "validation": "dev", **{side: side for side in SPLITS}}
 
 
