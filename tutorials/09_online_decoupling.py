@@ -97,9 +97,9 @@ print("a penalty at layer 1 reaches", ", ".join(reached))
 # - *deeper-random*: the control of *deeper*, a random direction of the states at the same layer and strength.
 #
 # Each refresh leaves a line in `log.jsonl`: the code length, the angle between the new basis and the last one and, at
-# about five of the refreshes, the null of the code length. **Selectivity**, null less code length, is what the states save. Expect
-# little of it in *plain* at layer 1: there is hardly a subspace of the standard to remove. In *deeper* expect it to
-# fall, that is, the states to say less of the variety.
+# about five of the refreshes, the null of the code length. **Selectivity**, null less code length, is what the states
+# save. Expect little of it in *plain* at layer 1: there is hardly a subspace of the standard to remove. In *deeper*
+# expect it to fall, that is, the states to say less of the variety.
 
 # %%
 logs = {arm: [json.loads(line) for line in (wb.finetuned(arm) / "log.jsonl").read_text(encoding="utf-8").splitlines()]

@@ -222,10 +222,10 @@ def test_every_estimator_is_one_entry_of_a_dict_and_takes_the_same_call():
 
 
 @pytest.mark.parametrize("name, k, says", [
-    ("probe", 4, "rank 4: expected 1 to 3 .*softmax"), ("standard-row", 2, "rank 2: expected 1 to 1 .*one row"),
-    ("class-means", 4, "rank 4: expected 1 to 3 .*class means"),
-    ("principal-components", 13, "rank 13: expected 1 to 12"),
-    ("random", 13, "rank 13: expected 1 to 12"), ("random-from-states", 0, "rank 0: expected 1 to 12")])
+    ("probe", 4, "`rank` 4: expected 1 to 3 .*softmax"), ("standard-row", 2, "`rank` 2: expected 1 to 1 .*one row"),
+    ("class-means", 4, "`rank` 4: expected 1 to 3 .*class means"),
+    ("principal-components", 13, "`rank` 13: expected 1 to 12"),
+    ("random", 13, "`rank` 13: expected 1 to 12"), ("random-from-states", 0, "`rank` 0: expected 1 to 12")])
 def test_every_estimator_names_the_ranks_it_can_give(rng, name, k, says):
     h, y = rng.normal(size=(60, 12)), np.arange(60) % 4
     with pytest.raises(TinyDecoupleError, match=says):

@@ -101,9 +101,9 @@ def test_imbalance_and_missing_cells_are_kept(tmp_path):
 
 
 @pytest.mark.parametrize("options, says", [
-    ({"varieties": "arz,xyz"}, "varieties 'xyz': not there"),
-    ({"regions": "gulf"}, "regions gulf: no dialect of that region; there are levant, maghreb, nile"),
-    ({"varieties": "arz", "regions": "levant"}, "regions levant: no dialect of that region"),
+    ({"varieties": "arz,xyz"}, "`varieties` 'xyz': not there"),
+    ({"regions": "gulf"}, "`regions` gulf: no dialect of that region; there are levant, maghreb, nile"),
+    ({"varieties": "arz", "regions": "levant"}, "`regions` levant: no dialect of that region"),
 ])
 def test_a_choice_that_the_corpus_cannot_satisfy(tmp_path, options, says):
     with pytest.raises(TinyDecoupleError, match=says):

@@ -73,7 +73,7 @@ def check_width(h: np.ndarray, d: int, whose: str) -> None:
 def check_rank(k: int, highest: int, why: str) -> None:
     """Raise TinyDecoupleError unless k is an integer from 1 to `highest`; `why` explains the upper limit."""
     if not isinstance(k, (int, np.integer)) or not 1 <= k <= highest:
-        raise TinyDecoupleError(f"rank {k}: expected 1 to {highest} ({why})")
+        raise TinyDecoupleError(f"`rank` {k}: expected 1 to {highest} ({why})")
 
 
 def blocks(h: np.ndarray) -> Iterator[slice]:

@@ -60,7 +60,7 @@ def split_by_key(keys: list[str], held_out: float, rng: np.random.Generator) -> 
     n = round(len(keys) * held_out)
     if n < 1 or 2 * n >= len(keys):
         raise TinyDecoupleError(f"too few sentences to split: {len(keys)} keys at a held-out share of {held_out} "
-                                "leave train, dev or test empty; add sentences or change held_out")
+                                "leave train, dev or test empty; add sentences or change `held_out`")
     split = dict.fromkeys(keys, "train")
     order = rng.permutation(len(keys))
     split.update({keys[i]: "dev" for i in order[:n]})
@@ -96,7 +96,7 @@ def check_usable(corpus: ParallelCorpus, source: str, working: tuple[str, ...] =
                       f"with {corpus.standard!r} ({_counts(counts)})" for v, counts in lacking.items())
     remedy = f", or leave it out by varieties {','.join(working)}" if working else ""
     if corpus.pivot in lacking:
-        remedy += ", and choose another pivot, or none"
+        remedy += ", and choose another `pivot`, or none"
     raise TinyDecoupleError(f"{source}: {named}; too few sentences to split: add some{remedy}")
 
 

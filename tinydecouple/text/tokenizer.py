@@ -60,7 +60,7 @@ def train_tokenizer(corpus: ParallelCorpus, vocabulary: int = 1500) -> bytes:
     texts = [" " + text for key, row in corpus.texts.items() if corpus.split[key] == "train" for text in row.values()]
     characters = len(set("".join(texts)))
     if vocabulary < (least := 256 + 3 + len(corpus.varieties) + characters):
-        raise TinyDecoupleError(f"vocabulary {vocabulary} is too small: 256 bytes, 3 symbols, "
+        raise TinyDecoupleError(f"`vocabulary` {vocabulary} is too small: 256 bytes, 3 symbols, "
                                 f"{len(corpus.varieties)} tags and {characters} characters need {least}")
     out = BytesIO()
     spm.SentencePieceTrainer.train(
