@@ -136,9 +136,9 @@ def test_tokens_of_one_sentence_do_not_help_one_another(rng):
 
     The rows come in any order; it is the keys that hold a sentence together.
     """
-    keys = rng.permutation(np.repeat(np.arange(300), 8))
-    h = rng.normal(size=(300, 64))[keys] + 0.01 * rng.normal(size=(2400, 64))
-    y = rng.integers(2, size=300)[keys]
+    keys = rng.permutation(np.repeat(np.arange(60), 40))
+    h = rng.normal(size=(60, 64))[keys] + 0.01 * rng.normal(size=(2400, 64))
+    y = rng.integers(2, size=60)[keys]
     bits = prequential_bits(h, y, keys, 2, np.random.default_rng(0), steps=200)
     assert bits > entropy_bits(y), f"{bits / 2400:.2f} bits a label: a sentence lies in two blocks"
 
