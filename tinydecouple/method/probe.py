@@ -196,7 +196,8 @@ def default_steps(probe: VariationalProbe) -> int:
 
     Measured on planted states, against 4,800 steps or more: 0.0 % above (normal prior, 2 classes, d = 128), 0.2 %
     (d = 512), 0.1 % (group prior, d = 128). At d = 2,048, n = 8,192: 0.65 bits per state, where 600 steps give
-    1.1 and 2,400 give 0.70; a few percent may be left there.
+    1.1 and 2,400 give 0.70; a few percent may be left there. Where
+    classes are nearly separable the weights go on growing: d = 64, 0.145 bits by default, 0.122 at 3,000 steps.
     """
     steps = 600 * max(1, probe.width // 256)
     return steps if probe.prior == "normal" else 2 * steps
