@@ -269,6 +269,12 @@ def test_thin_varieties_are_all_named_with_the_varieties_that_work(tmp_path):
     assert set(unusable(corpus)) == {"thin", "rare"}, "to look at, the corpus comes back as it is"
 
 
+def test_a_thin_pivot_is_to_be_replaced_or_gone_without(tmp_path):
+    path = str(long_tsv(tmp_path / "c.tsv", [row for row in ROWS if row[1] != "en" or row[0] < "k03"]))
+    with pytest.raises(TinyDecoupleError, match="'en' has no rows in .* add some, and choose another pivot, or none$"):
+        load_corpus(CorpusOptions(path, standard="ar", pivot="en"))
+
+
 @pytest.mark.parametrize("choice", [{"varieties": "arz,ary"}, {"regions": "nile"}])
 def test_a_choice_without_the_thin_varieties_works(tmp_path, choice):
     path = str(long_tsv(tmp_path / "c.tsv", THIN))
