@@ -211,6 +211,24 @@ def test_files_that_are_not_read_leave_the_fingerprint_alone(tmp_path):
     assert len(before) == 64
 
 
+@pytest.mark.parametrize("spoil", [lambda path: path.unlink(), lambda path: path.write_text("x\n", encoding="utf-8")])
+def test_a_variety_that_is_not_wanted_is_not_read(tmp_path, spoil):
+    folder = flores(tmp_path / "f")
+    options = CorpusOptions(str(folder), varieties="arz")
+    before = load_corpus(options)
+    spoil(folder / "dev" / "ary_Arab.dev")
+    assert load_corpus(options) == before and load_corpus(options).fingerprint == before.fingerprint
+
+
+@pytest.mark.parametrize("make, standard, known", [
+    (lambda folder: flores(folder), "arb", "arb, arb_Latn, ary, arz, eng"),
+    (lambda folder: messages(folder / "i18n", "x").parent, "ar", "ar, arz, en")])
+def test_a_slip_in_varieties_names_all_that_are_there(tmp_path, make, standard, known):
+    path = str(make(tmp_path / "f"))
+    with pytest.raises(TinyDecoupleError, match=f"varieties 'vecc': not there; varieties there: {known}$"):
+        load_corpus(CorpusOptions(path, standard=standard, varieties="vecc"))
+
+
 def test_a_file_that_is_read_changes_the_fingerprint_by_its_bytes_its_name_and_through_links(tmp_path):
     folder = messages(tmp_path / "real" / "i18n", "x").parent
     (tmp_path / "tree").mkdir()
@@ -267,6 +285,12 @@ def test_thin_varieties_are_all_named_with_the_varieties_that_work(tmp_path):
     assert again.dialects == ("apc", "ary", "arz")
     corpus = load_corpus(CorpusOptions(path, standard="ar", pivot="en"), strict=False)
     assert set(unusable(corpus)) == {"thin", "rare"}, "to look at, the corpus comes back as it is"
+
+
+def test_a_thin_pivot_is_to_be_replaced_or_gone_without(tmp_path):
+    path = str(long_tsv(tmp_path / "c.tsv", [row for row in ROWS if row[1] != "en" or row[0] < "k03"]))
+    with pytest.raises(TinyDecoupleError, match="'en' has no rows in .* add some, and choose another pivot, or none$"):
+        load_corpus(CorpusOptions(path, standard="ar", pivot="en"))
 
 
 @pytest.mark.parametrize("choice", [{"varieties": "arz,ary"}, {"regions": "nile"}])

@@ -94,7 +94,9 @@ def check_usable(corpus: ParallelCorpus, source: str, working: tuple[str, ...] =
                                 "one is drawn")
     named = "; ".join(f"variety {v!r} has no rows in {', '.join(s for s in SPLITS if not counts[s])} that share a key "
                       f"with {corpus.standard!r} ({_counts(counts)})" for v, counts in lacking.items())
-    remedy = f", or leave it out by varieties {','.join(working)}" if working else ""
+    remedy = ""
+    if working and not lacking.keys().isdisjoint(corpus.dialects):
+        remedy = f", or leave it out by varieties {','.join(working)}"
     if corpus.pivot in lacking:
         remedy += ", and choose another `pivot`, or none"
     raise TinyDecoupleError(f"{source}: {named}; too few sentences to split: add some{remedy}")

@@ -42,6 +42,7 @@ class Reading:
         self.lenient = lenient
         self.left_out: Counter[str] = Counter()  # reason -> rows
         self.digests: dict[Path, bytes] = {}     # file -> SHA-256 of its bytes
+        self.met: set[str] = set()               # varieties that a reader passed over, since they were not wanted
         self.names_from = ""                     # where the names of varieties stand, where that is easily mistaken
 
     def drop(self, reason: str) -> None:
@@ -132,7 +133,7 @@ class Reading:
             other = next(i for i, count in enumerate(counts) if count != counts[0])
             raise TinyDecoupleError(f"{paths[other]}: {counts[other]} lines, but {paths[0]} has {counts[0]}; line n "
                                     "must be the same sentence in every file: get the file again")
-        return min(counts)
+        return min(counts, default=0)
 
 
 def fingerprint(digests: dict[str, bytes]) -> str:

@@ -56,7 +56,10 @@ def read(paths: Sequence[str | Path], reading: Reading, pivot: str | None = None
     base = os.path.commonpath([os.path.abspath(root) for root in roots])
     for path in files:
         variety = MESSAGE_FILE.fullmatch(path.name)[1]
-        if variety == "qqq" or "x" in variety.split("-") or (varieties is not None and variety not in varieties):
+        if variety == "qqq" or "x" in variety.split("-"):
+            continue
+        reading.met.add(variety)
+        if varieties is not None and variety not in varieties:
             continue
         folder = Path(os.path.abspath(path.parent)).relative_to(base).as_posix()
         for key, message in _messages(path, reading).items():
