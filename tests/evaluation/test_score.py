@@ -69,11 +69,12 @@ def test_directions_and_their_groups(corpus):
         {"std -> dialect": 25, "dialect -> std": 25, "piv -> std": 1, "std -> piv": 1}
 
 
-def test_translations_stay_with_their_direction(corpus, tokenizer, model, monkeypatch):
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_translations_stay_with_their_direction(corpus, tokenizer, model, monkeypatch, split):
     """A model that echoes its prompt shows whether outputs come back in the order they went in."""
     monkeypatch.setattr("tinydecouple.evaluation.score.decode", lambda m, prompts, *rest, **more: prompts)
-    for d in translate(model, tokenizer, corpus, "test"):
-        keys = corpus.keys("test", d.source, d.target)
+    for d in translate(model, tokenizer, corpus, split):
+        keys = corpus.keys(split, d.source, d.target)
         assert d.keys == keys and d.outputs == corpus.column(d.source, keys)
         assert d.references == corpus.column(d.target, keys)
         np.testing.assert_array_equal(d.statistics, statistics(d.outputs, d.references))
