@@ -90,7 +90,7 @@ def test_no_hook_stays_whichever_way_one_leaves(x):
     assert hooks(net) == 0 and len(held.take()) == 1, "what was held can be taken after leaving"
     with pytest.raises(ZeroDivisionError):
         with hold(net.first), hold(net.first):
-            1 / 0
+            raise ZeroDivisionError
     assert hooks(net) == 0, "an exception left a hook behind"
 
 
@@ -184,6 +184,9 @@ def test_compiled_a_hook_from_before_the_first_call_holds_and_a_later_one_says_s
     late = Net()
     compiled = torch.compile(late, backend="eager")
     compiled(x)
+    with torch.no_grad():
+        compiled.eval()(x[:2].detach())
+    compiled.train()
     with hold(late.first) as held, pytest.raises(TinyDecoupleError, match="before the first compiled call"):
         compiled(x)
         held.take()
@@ -321,7 +324,7 @@ def change(batches, i, value):
 @pytest.mark.parametrize("spoil, says", [
     (lambda b: change(b, 1, torch.zeros(2, 3, dtype=torch.bool)), "the masks mark 0 tokens and `limit` is 20000"),
     (lambda b: [], "the masks mark 0 tokens"),
-    (lambda b: change(b, 1, torch.ones(2, 4, dtype=torch.bool)), r"states \(2, 3, 8\), 1 times.*mask \(b, t\) of \(2, 4"),
+    (lambda b: change(b, 1, torch.ones(2, 4, dtype=torch.bool)), r"states \(2, 3, 8\), 1 times.* of \(2, 4\)"),
     (lambda b: change(b, 2, [0]), "2 rows in its mask, 1 in y and 2 in keys"),
     (lambda b: change(b, 2, [0, 0]), "label"),
     (lambda b: change(b, 2, [0, 2]), "labels run from 0 to 2|label"),
