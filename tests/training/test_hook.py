@@ -184,6 +184,9 @@ def test_compiled_a_hook_from_before_the_first_call_holds_and_a_later_one_says_s
     late = Net()
     compiled = torch.compile(late, backend="eager")
     compiled(x)
+    with torch.no_grad():
+        compiled.eval()(x[:2].detach())
+    compiled.train()
     with hold(late.first) as held, pytest.raises(TinyDecoupleError, match="before the first compiled call"):
         compiled(x)
         held.take()
@@ -321,8 +324,7 @@ def change(batches, i, value):
 @pytest.mark.parametrize("spoil, says", [
     (lambda b: change(b, 1, torch.zeros(2, 3, dtype=torch.bool)), "the masks mark 0 tokens and `limit` is 20000"),
     (lambda b: [], "the masks mark 0 tokens"),
-    (lambda b: change(b, 1, torch.ones(2, 4, dtype=torch.bool)),
-     r"states \(2, 3, 8\), 1 times.*mask \(b, t\) of \(2, 4"),
+    (lambda b: change(b, 1, torch.ones(2, 4, dtype=torch.bool)), r"states \(2, 3, 8\), 1 times.* of \(2, 4\)"),
     (lambda b: change(b, 2, [0]), "2 rows in its mask, 1 in y and 2 in keys"),
     (lambda b: change(b, 2, [0, 0]), "label"),
     (lambda b: change(b, 2, [0, 2]), "labels run from 0 to 2|label"),
@@ -352,3 +354,41 @@ def test_float16_that_overflows_is_named(rng):
     net.first.wrap = lambda h: 1e5 * h
     with pytest.raises(TinyDecoupleError, match="infinity in torch.float16; float16 ends at 65,504"):
         states_of(net, [net.first], batches_of(torch.randn(4, 3, WIDTH).half()), rng)
+
+
+def test_a_hugging_face_model(tmp_path, rng, core):
+    """A causal model of random weights: both modes of checkpointing, and collecting from its batches."""
+    transformers = pytest.importorskip("transformers")
+    config = transformers.LlamaConfig(vocab_size=20, hidden_size=WIDTH, intermediate_size=16, num_hidden_layers=2,
+                                      num_attention_heads=2, num_key_value_heads=2, max_position_embeddings=16)
+    ids = torch.arange(24).reshape(4, 6) % 20
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    model, gradients = transformers.LlamaForCausalLM(config), []
+    block = model.model.layers[1]
+    for use_reentrant in (None, False, True):
+        if use_reentrant is not None:
+            model.gradient_checkpointing_enable({"use_reentrant": use_reentrant})
+            model.enable_input_require_grads()
+        model.train().zero_grad()
+        with hold(block) as held, hold(block.mlp) as inside:
+            model(**inputs, use_cache=False)
+        (h,) = held.take()
+        core.penalty(h.flatten(0, 1)).backward()
+        gradients.append(block.mlp.down_proj.weight.grad.clone())
+        if use_reentrant:
+            with pytest.raises(TinyDecoupleError, match="use_reentrant=False"):
+                inside.take()
+        else:
+            assert len(inside.take()) == 1
+    for gradient in gradients[1:]:
+        torch.testing.assert_close(gradient, gradients[0])
+    assert gradients[0].abs().max() > 0
+
+    mask = torch.arange(6) >= 2
+    batches = [(inputs, mask.expand(4, 6), [0, 1, 0, 1], list("abcd"))]
+    collect(model, list(model.model.layers), batches, tmp_path / "s.npz", ["std", "x"], rng)
+    with torch.no_grad():
+        hidden = model.eval()(**inputs, output_hidden_states=True).hidden_states
+    got = read_states(tmp_path / "s.npz", "std")
+    np.testing.assert_allclose(got.h[0], hidden[1][:, 2:].flatten(0, 1), rtol=1e-5, atol=1e-6)
+    assert got.h[1].shape == (16, WIDTH) and list(got.keys) == list(np.repeat(list("abcd"), 4))

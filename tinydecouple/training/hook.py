@@ -35,7 +35,7 @@ class Held:
     """The outputs that `hold` keeps, in the order in which the module ran."""
 
     def __init__(self, name: str):
-        self.name, self.active = name, True
+        self.name = name
         self.kept: list[tuple[Tensor, int | None]] = []  # output, PyTorch's count of changes in place
 
     def take(self) -> list[Tensor]:
@@ -84,7 +84,7 @@ def hold(module: nn.Module) -> Generator[Held, None, None]:
     def keep(module: nn.Module, args: Any, output: Any) -> None:
         compiling = torch.compiler.is_compiling()
         recomputed = not compiling and torch._C._current_graph_task_id() != -1  # backward is running
-        if held.active and not recomputed:
+        if not recomputed:
             h = _first_tensor(output, held.name)
             held.kept.append((h, None if compiling or h.is_inference() else h._version))
 
@@ -93,7 +93,6 @@ def hold(module: nn.Module) -> Generator[Held, None, None]:
         yield held
     finally:
         handle.remove()
-        held.active = False  # a compiled copy of the hook sees it and keeps nothing
 
 
 def _first_tensor(output: Any, name: str) -> Tensor:
