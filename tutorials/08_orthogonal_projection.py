@@ -106,7 +106,7 @@ def probed(h, y, steps=600):
 
 p = plant(4000, 12, 2, 1.5, np.random.default_rng(0), anisotropy=30)
 u, before = probed(p.h, p.y)
-erasers = {"probe's direction": Eraser(p.h.mean(axis=0), u @ u.T, 1), "INLP, 3 rounds": inlp(p.h, p.y, 3, rng),
+erasers = {"probe's direction": Eraser(p.h.mean(axis=0), u, u), "INLP, 3 rounds": inlp(p.h, p.y, 3, rng),
            "class means": reject_span(p.h, p.y), "LEACE": leace(p.h, p.y)}
 bits, moved, apart = {"nothing": before}, {"nothing": 0.0}, {}
 for name, eraser in erasers.items():
