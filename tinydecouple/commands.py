@@ -81,8 +81,6 @@ def demo_command(args: argparse.Namespace) -> None:
 
 def corpus_command(args: argparse.Namespace) -> None:
     chosen = options(CorpusOptions, args)
-    if args.show is not None and (args.export or args.figure):
-        raise TinyDecoupleError("show prints one meaning; leave out export and figure")
     if args.show is not None:
         print(show(chosen, clean(args.show)[0]))
         return
@@ -94,7 +92,7 @@ def corpus_command(args: argparse.Namespace) -> None:
     matrix = distances(corpus, every=args.figure is not None or len(corpus.varieties) <= MANY)
     print(summary(corpus, matrix, lambda variety: region_of(chosen, corpus.standard, variety)))
     if args.figure and not figures.draw_distances(args.figure, matrix, list(corpus.varieties)):
-        raise TinyDecoupleError("figure: a picture needs matplotlib; pip install matplotlib")
+        raise TinyDecoupleError("a picture needs matplotlib; pip install matplotlib")
 
 
 def show(chosen: CorpusOptions, key: str) -> str:
@@ -102,15 +100,15 @@ def show(chosen: CorpusOptions, key: str) -> str:
     if chosen.corpus != "phrasebook":
         corpus = load_corpus(dataclasses.replace(chosen, per_variety=sys.maxsize), strict=False)
         if key not in corpus.texts:
-            near = get_close_matches(key, [*corpus.texts][:10_000], 3, 0)
-            raise TinyDecoupleError(f"show {key}: no such key; some are {', '.join(near)}")
+            near = get_close_matches(key, [*corpus.texts][:10_000]) or [*corpus.texts][:3]
+            raise TinyDecoupleError(f"{key}: no such key; some are {', '.join(near)}")
         row = corpus.texts[key]
         return "\n".join(f"{variety:8} {row[variety]}" for variety in corpus.varieties if variety in row)
     tables = phrasebook(chosen.table_folder)
     found = {meaning.key: meaning for meaning in meanings(tables)}
     if key not in found:
         near = get_close_matches(key, [k for k in found if k.startswith(key.split("/")[0] + "/")] or found, 3, 0)
-        raise TinyDecoupleError(f"show {key}: no such meaning; keys are like {', '.join(near)}")
+        raise TinyDecoupleError(f"{key}: no such meaning; keys are like {', '.join(near)}")
     lines = [f"{found[key].key}: {tables.templates[found[key].template].domain}"]
     lines += [f"  {v:4} {name:24} {render(tables, found[key], v)}"
               for v, name in (("en", "English"), ("msa", "Modern Standard Arabic"))]

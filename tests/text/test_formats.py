@@ -1,12 +1,13 @@
 """Corpora in their own formats: what is read, what is left out and counted, which format is which."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from tinydecouple.text.formats import flores as flores_format
 from tinydecouple.text.formats import madar as madar_format
-from tinydecouple.text.formats import mediawiki, tsv
+from tinydecouple.text.formats import mediawiki, plain, tsv
 from tinydecouple.text.formats import tatoeba as tatoeba_format
 from tinydecouple.text.formats.common import Reading
 from tinydecouple.text.formats.madar import CITIES
@@ -201,7 +202,8 @@ def test_tatoeba_counts_sentences_in_no_known_language(tmp_path):
     assert dropped["unknown language"] == 1 and len(rows) == 3
 
 
-MAKERS = {"madar": madar, "flores": flores, "mediawiki": messages, "tatoeba": tatoeba}
+MAKERS = {"madar": madar, "flores": flores, "mediawiki": messages, "tatoeba": tatoeba,
+          "plain": lambda folder: aligned(folder)}
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -211,6 +213,90 @@ def test_a_byte_order_mark_and_windows_line_ends_change_nothing(tmp_path, name):
     for path in (p for p in folder.rglob("*") if p.is_file()):
         path.write_bytes(BOM + path.read_bytes().replace(b"\n", b"\r\n"))
     assert collect(FORMATS[name], folder)[0] == expected and expected
+
+
+def aligned(folder, name="Tatoeba.nob-nno", **files):
+    for code, text in (files or {"nob": "en\nto\n", "nno": "ein\nto\n"}).items():
+        put(folder / f"{name}.{code}", text)
+    return folder
+
+
+def test_plain_files_are_aligned_by_line_and_known_by_their_shared_name(tmp_path):
+    aligned(tmp_path, nob="en\n\ntre\n", nno="ein\nto\ntri\n\n")
+    for other in ("README", "LICENSE", "Tatoeba.nob-nno.ids", "notes.md", "notes.txt"):
+        put(tmp_path / other, "not a variety\n")
+    rows, dropped = collect(plain, tmp_path)
+    assert cells(rows) == {("Tatoeba.nob-nno-00001", "nob"): ("en", None),
+                           ("Tatoeba.nob-nno-00001", "nno"): ("ein", None),
+                           ("Tatoeba.nob-nno-00002", "nno"): ("to", None),
+                           ("Tatoeba.nob-nno-00003", "nob"): ("tre", None),
+                           ("Tatoeba.nob-nno-00003", "nno"): ("tri", None)}
+    assert dropped == {"empty line": 1}, "a sentence without counterpart is lawful; a blank line at the end is no line"
+    assert cells(collect(plain, tmp_path / "Tatoeba.nob-nno.nno")[0]) == cells(rows), "one file stands for its name"
+    assert {row.variety for row in collect(plain, tmp_path, varieties=("nno",))[0]} == {"nno"}
+
+
+def test_plain_counts_an_empty_last_line_that_has_a_counterpart(tmp_path):
+    rows, dropped = collect(plain, aligned(tmp_path, nob="en\n\n", nno="ein\nto\n"))
+    assert dropped == {"empty line": 1} and len(rows) == 3
+
+
+@pytest.mark.parametrize("code", ["pl", "pt", "so", "zh_CN", "pt-br", "nob_Latn"])
+def test_plain_endings_are_codes_of_varieties(tmp_path, code):
+    rows, _ = collect(plain, aligned(tmp_path, **{code: "a\n", "en": "b\n"}))
+    assert {row.variety for row in rows} == {code, "en"}
+
+
+@pytest.mark.parametrize("template", ["{side}", "{side}/a", "corpus/{side}"])
+def test_plain_train_dev_and_test_are_the_split_if_all_are_there(tmp_path, template):
+    for side in ("train", "valid", "test"):
+        aligned(tmp_path, template.format(side=side))
+    assert {row.split for row in collect(plain, tmp_path)[0]} == {"train", "dev", "test"}
+    aligned(tmp_path / "other", "test")
+    assert {row.split for row in collect(plain, tmp_path / "other")[0]} == {None}, "all of it test: nothing to train on"
+
+
+def test_mediawiki_counts_empty_messages_which_switch_a_part_of_the_page_off(tmp_path):
+    messages(tmp_path, en={"sitesubtitle": "", "blank": " \n", "about": "About"})
+    rows, dropped = collect(mediawiki, tmp_path)
+    assert [row.key for row in rows] == ["about"] and dropped == {"empty message": 2}
+
+
+def test_mediawiki_follows_links_once_and_passes_over_hidden_folders(tmp_path):
+    messages(tmp_path / "real" / "i18n")
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "linked").symlink_to(tmp_path / "real", target_is_directory=True)
+    (tmp_path / "real" / "loop").symlink_to(tmp_path / "real", target_is_directory=True)
+    messages(tmp_path / "tree" / ".git" / "i18n")
+    messages(tmp_path / "tree" / "node_modules" / "i18n")
+    rows, _ = collect(mediawiki, tmp_path / "tree")
+    assert sorted({row.key for row in rows}) == ["linked/i18n/about"]
+
+
+@pytest.mark.parametrize("header", ["Key\tVARIETY\tText\tSplit", "ID\tvariety\ttext\tSPLIT"])
+def test_the_header_of_long_tsv_may_be_in_any_case(tmp_path, header):
+    rows, _ = collect(tsv, put(tmp_path / "c.tsv", f"{header}\nk1\ten\thello\tTrain\n"))
+    assert cells(rows) == {("k1", "en"): ("hello", "train")}
+
+
+@pytest.mark.parametrize("header", ["ID\ten\tmsa\tSplit", "Key\ten\tmsa\tSPLIT", "id\ten\tmsa\tsplit"])
+def test_key_and_split_of_wide_tsv_are_no_varieties_in_any_case(tmp_path, header):
+    rows, _ = collect(tsv, put(tmp_path / "c.tsv", f"{header}\nk1\thello\tahlan\tDEV\n"))
+    assert cells(rows) == {("k1", "en"): ("hello", "dev"), ("k1", "msa"): ("ahlan", "dev")}
+
+
+def test_a_spreadsheets_empty_columns_are_no_cells(tmp_path):
+    rows, dropped = collect(tsv, put(tmp_path / "c.tsv", "en\tmsa\nhello\tahlan\t\t\n"))
+    assert [row.text for row in rows] == ["hello", "ahlan"] and not dropped
+
+
+def test_every_format_is_a_module_with_the_same_four_names():
+    folder = Path(tsv.__file__).parent
+    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "common", "foreign"}
+    assert files == set(FORMATS), f"{files ^ set(FORMATS)}: a module of formats/ that readers.py does not list"
+    for name, module in FORMATS.items():
+        assert isinstance(module.SHAPE, str) and len(module.USUAL) == 2, name
+        assert callable(module.recognised) and callable(module.read), name
 
 
 # --- which format it is ---

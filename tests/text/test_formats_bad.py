@@ -1,5 +1,8 @@
 """Corpora in their own formats: what is refused, and where, and what --lenient counts instead."""
 
+import os
+import subprocess
+import sys
 import tarfile
 
 import pytest
@@ -47,6 +50,61 @@ def test_a_tar_is_known_by_its_magic_and_an_archive_within_the_folder_is_pointed
     put(tmp_path / "zz.tar.bz2", b"")
     with pytest.raises(TinyDecoupleError, match="bundle: an archive; unpack it first: tar xf bundle"):
         recognise(tmp_path)
+
+
+FOREIGN = [  # file, what it holds, what is said: what it is and one command that converts it
+    ("dev/ita_Latn.jsonl", b'{"text": "ciao"}\n{"text": "s\xc3\xac"}\n', "FLORES. as jsonl; .*python -c"),
+    ("dev/ita_Latn.parquet", b"PAR1..", "FLORES. as parquet; .*python -c .*read_parquet"),
+    ("rows.jsonl", b'{"a": 1}\n', "JSON lines; convert it: python -c .*lines=True"),
+    ("rows", b'{"a": 1}\n{"a": 2}\n', "JSON lines; convert it"),
+    ("all.json", b"[" + b'"text", ' * 400_000 + b'""]', "JSON; of MediaWiki's messages pass the folder"),
+    ("rows.parquet", b"PAR1", "parquet; convert it: python -c .*read_parquet"), ("p", b"PAR1....", "parquet; convert"),
+    ("t.xlsx", b"PK\x03\x04", "a spreadsheet; convert it: python -c .*read_excel"),
+    ("t.xls", b"\xd0\xcf\x11\xe0", "spread"),
+    ("t.7z", b"", "unpack it first: 7z x t.7z"), ("seven", b"7z\xbc\xaf\x27\x1c", "unpack it first: 7z x seven"),
+    ("t.zst", b"", "unpack it first: zstd -d t.zst"), ("z", b"\x28\xb5\x2f\xfd", "unpack it first: zstd -d z"),
+    ("t.tar.zst", b"", "unpack it first: tar xf"), ("t.zip", b"PK\x03\x04", "unpack it first: unzip t.zip"),
+    ("t.tsv", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer, .* git lfs pull"),
+    ("t.tsv", b"<!DOCTYPE html><html>", "a web page, not the data"), ("t.tmx", b"<?xml", "XML"),
+]
+
+
+@pytest.mark.parametrize("name, content, says", FOREIGN)
+def test_a_file_of_another_format_is_named_with_the_command_that_converts_it(tmp_path, name, content, says):
+    path = put(tmp_path / name, content)
+    for place in {path, tmp_path} if path.suffix != ".json" else {path}:
+        with pytest.raises(TinyDecoupleError, match=says) as caught:
+            recognise(place)
+        assert len(str(caught.value)) < 1200 and "\n" not in str(caught.value), "an error is one short line"
+
+
+def test_the_command_for_flores_as_json_lines_makes_flores_of_it(tmp_path):
+    for name in ("ita_Latn", "vec_Latn"):
+        put(tmp_path / "dev" / f"{name}.jsonl", f'{{"text": "{name} \\u00e0"}}\n{{"text": "two"}}\n')
+    with pytest.raises(TinyDecoupleError) as caught:
+        recognise(tmp_path)
+    code = str(caught.value).split('python -c "')[1].split('"); expected')[0].split('")')[0].rsplit('"', 1)[0]
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    assert recognise(tmp_path) == "flores"
+    assert {row.text for row in collect("flores", tmp_path)[0]} == {"ita_Latn à", "vec_Latn à", "two"}
+
+
+def test_what_is_neither_file_nor_folder(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(TinyDecoupleError, match="pipe: neither a file nor a folder"):
+        recognise(tmp_path / "pipe")
+
+
+def test_two_copies_of_flores_are_not_mixed(tmp_path):
+    for copy in ("flores200", "floresp"):
+        for code in ("ita", "vec"):
+            put(tmp_path / copy / "dev" / f"{code}_Latn.dev", "a\n")
+    with pytest.raises(TinyDecoupleError, match="copies of FLORES in .*flores200 and .*floresp; pass one of them"):
+        collect("flores", tmp_path, lenient=True)
+    put(tmp_path / "one" / "dev" / "ita_Latn.dev", "a\n")
+    put(tmp_path / "one" / "dev" / "ita_Latn.txt", "b\n")
+    with pytest.raises(TinyDecoupleError, match="ita_Latn.txt: a second file of what .*ita_Latn.dev holds"):
+        collect("flores", tmp_path / "one")
 
 
 def test_an_unknown_folder_is_told_what_each_format_looks_like(tmp_path):
@@ -114,6 +172,7 @@ BAD_FOLDER_ROWS = [  # format, file name -> content, what strict says, what leni
     ("tatoeba", LINKS | {"sentences.csv": "1\teng\tYes.\n2\tarz\tاه\n3\tarz\t\n"},
      r"sentences.csv:3: empty sentence", "empty text", 2),
     ("tatoeba", SENTENCES | {"links.csv": "1\t2\n1\t2\t3\n"}, r"links.csv:2: expected two", "ragged row", 2),
+    ("tatoeba", SENTENCES | {"links.csv": "1\t2\n1\t" + "2" * 9000 + "\n"}, r"links.csv:2: expected", "ragged row", 2),
     ("tatoeba", SENTENCES | {"links.csv": "1\t2\n1\ttwo\n"}, r"links.csv:2: expected two", "ragged row", 2),
 ]
 
@@ -138,6 +197,14 @@ FATAL = [  # format, file name -> content, what is said, lenient or not
     ("tsv", {"corpus": "key\ten\t\tmsa\n"}, r"corpus:1: columns found"),
     ("tsv", {"corpus": LONG.encode("utf-16")}, r"corpus:1: byte 1 is not UTF-8"),
     ("tsv", {"corpus": LONG.encode("utf-16-le")}, r"corpus:1: a NUL byte .* UTF-16"),
+    ("tsv", {"corpus": "key\tvariety\ttext\rk\ten\thi\r"}, r"corpus: its lines end in CR alone.*tr '.r' '.n' < corpus"),
+    ("tsv", {"corpus": "\nkey\tvariety\ttext\n"}, r"corpus:1: columns found: ; .*empty or begins with an empty line"),
+    ("tsv", {"corpus": "Where is the station?\tأين المحطة؟\nYes\tنعم\n"}, r"corpus:1: .*a line of text where the"),
+    ("tsv", {"corpus": "x" * 3_000_000 + "\tb\n"}, r"corpus:1: x{100} …: a line of text where the header should be"),
+    ("tsv", {"corpus": "key;variety;text\n"}, r"separated by tabs, not semicolons"),
+    ("plain", {"corpus/x.txt": "x"}, r"corpus: no aligned files here; expected name.de and name.nds"),
+    ("plain", {"corpus/a.de": "x\ny\n", "corpus/a.nds": "x\n"}, r"a.nds: 1 lines, but .*a.de has 2; line n must be"),
+    ("plain", {"corpus/a.de": "x\ry\r", "corpus/a.nds": "x\ry\r"}, r"a.de: its lines end in CR alone"),
     ("madar", {}, r"corpus: nothing there; pass the folder"),
     ("madar", {"corpus": "x"}, r"corpus: a file; pass the folder"),
     ("madar", {"corpus/x.tsv": "x"}, r"corpus: no MADAR files here; expected MADAR.corpus.<City>.tsv"),
@@ -153,6 +220,8 @@ FATAL = [  # format, file name -> content, what is said, lenient or not
     ("mediawiki", {"corpus/x": "x"}, r"corpus: no message files here; expected i18n/<code>.json"),
     ("mediawiki", {"corpus/en.json": '{\n"a": "yes",\n"b": "n'}, r"en.json:3:6: JSON does not parse .*cut off"),
     ("mediawiki", {"corpus/en.json": b'{\n"a": "\xe9"}'}, r"en.json:2: byte 9 of the file is not UTF-8"),
+    ("mediawiki", {"corpus/en.json": "[" * 100_000}, r"en.json:1: JSON without messages .RecursionError"),
+    ("mediawiki", {"corpus/en.json": '{"a": ' + "1" * 9000 + "}"}, r"en.json:1: JSON without messages .ValueError"),
     ("mediawiki", {"corpus/en.json": "[1]"}, r"en.json:1: JSON without messages"),
     ("tatoeba", {"corpus/links.csv": "1\t2\n"}, r"corpus: no sentences.csv here"),
     ("tatoeba", {"corpus/sentences.csv": "1\teng\tYes.\n"}, r"corpus: no links.csv here"),

@@ -227,7 +227,7 @@ def test_a_class_per_variety_gives_more_directions(rng):
     ({"rank": 2}, "rank.* 1"),
     ({"labels": "all-varieties", "classes": 4, "rank": 4}, "rank.* 3"),
     ({"rank": 13}, "`rank` 13: states of width 12 allow 1 to 12"),
-    ({"subspace": "svd"}, f"subspace 'svd' is unknown; expected one of {', '.join(ESTIMATORS)}"),
+    ({"subspace": "svd"}, f"`subspace` 'svd' is unknown; expected one of {', '.join(ESTIMATORS)}"),
     ({"subspace": "standard-row", "rank": 2}, "rank"),
     ({"classes": 40, "labels": "all-varieties", "probe_states": 64}, "`probe_states` 64: too few for 40 classes"),
 ])

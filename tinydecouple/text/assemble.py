@@ -52,7 +52,7 @@ def join(rows: Iterable[Row], reading: Reading, wanted: tuple[str, ...] | None, 
                                                     "above; a key belongs to one split")
         else:
             cells[variety] = text
-    return {key: cells for key, cells in texts.items() if cells}, given, sorted(set(names.values()))
+    return {key: cells for key, cells in texts.items() if cells}, given, sorted(reading.met | set(names.values()))
 
 
 def _variety(written: str, where: str) -> str:

@@ -31,7 +31,7 @@ class ParallelCorpus:
 
     @property
     def family(self) -> tuple[str, ...]:
-        """The standard and its dialects: the varieties that a probe tells apart."""
+        """The standard and its dialects: the varieties that a probe distinguishes."""
         return (self.standard, *self.dialects)
 
     @property
@@ -60,7 +60,7 @@ def split_by_key(keys: list[str], held_out: float, rng: np.random.Generator) -> 
     n = round(len(keys) * held_out)
     if n < 1 or 2 * n >= len(keys):
         raise TinyDecoupleError(f"too few sentences to split: {len(keys)} keys at a held-out share of {held_out} "
-                                "leave train, dev or test empty; add sentences or change held_out")
+                                "leave train, dev or test empty; add sentences or change `held_out`")
     split = dict.fromkeys(keys, "train")
     order = rng.permutation(len(keys))
     split.update({keys[i]: "dev" for i in order[:n]})
@@ -94,9 +94,11 @@ def check_usable(corpus: ParallelCorpus, source: str, working: tuple[str, ...] =
                                 "one is drawn")
     named = "; ".join(f"variety {v!r} has no rows in {', '.join(s for s in SPLITS if not counts[s])} that share a key "
                       f"with {corpus.standard!r} ({_counts(counts)})" for v, counts in lacking.items())
-    remedy = f", or leave it out by varieties {','.join(working)}" if working else ""
+    remedy = ""
+    if working and not lacking.keys().isdisjoint(corpus.dialects):
+        remedy = f", or leave it out by varieties {','.join(working)}"
     if corpus.pivot in lacking:
-        remedy += ", and choose another pivot, or none"
+        remedy += ", and choose another `pivot`, or none"
     raise TinyDecoupleError(f"{source}: {named}; too few sentences to split: add some{remedy}")
 
 
@@ -105,7 +107,7 @@ def _counts(counts: Counter[str]) -> str:
 
 
 def subsample(corpus: ParallelCorpus, per_variety: int, seed: int) -> ParallelCorpus:
-    """Keep at most `per_variety` training sentences a dialect; nested by seed: 100 lie within 200.
+    """Keep at most `per_variety` training sentences per dialect; nested by seed: 100 lie within 200.
 
     The standard, the pivot, dev and test stay whole.
     """

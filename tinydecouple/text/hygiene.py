@@ -1,7 +1,7 @@
 """Text hygiene: texts that look the same become the same, and every kind of change is named.
 
-Out go marks that nobody sees, white space is joined, letters take their Unicode NFC form; if wished, Arabic tatweel
-and diacritics go too. The rest is untouched.
+Marks that nobody sees are removed, white space is joined, letters take their Unicode NFC form; optionally, Arabic
+tatweel and diacritics are removed too. Nothing else changes.
 
 A joiner (U+200C, U+200D) shapes the Arabic and Indic letters beside it and ties emoji together; elsewhere it does
 nothing. So one joiner stays between two characters from U+0620, the first Arabic letter, on; every other one goes.
@@ -34,9 +34,9 @@ SUSPECT_ARABIC = re.compile(rf"{SUSPECT.pattern}|{ARABIC[0][1].pattern}|{ARABIC[
 
 
 def clean(text: str, strip_marks: bool = False) -> tuple[str, tuple[str, ...]]:
-    """Clean a text; a text that is clean comes back as it is, so cleaning twice changes nothing more.
+    """Clean a text; a clean text is returned as it is, so cleaning twice is cleaning once.
 
-    strip_marks: also take out Arabic tatweel and combining marks (vowels, shadda, hamza above a bare letter, Quranic).
+    strip_marks: also remove Arabic tatweel and combining marks (vowels, shadda, hamza above a bare letter, Quranic).
     Returns the text, which may be empty now, and the names of what was changed, in the order of the names above.
     Raises nothing.
     """

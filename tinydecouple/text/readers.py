@@ -13,7 +13,7 @@ from tinydecouple.text.corpus import ParallelCorpus, check_usable, subsample, un
 from tinydecouple.text.family import family_corpus, region
 from tinydecouple.text.formats.common import Reading, fingerprint
 from tinydecouple.text.formats.foreign import foreign
-from tinydecouple.text.hygiene import clean
+from tinydecouple.text.hygiene import clean, visible
 from tinydecouple.text.phrasebook.meanings import TABLES, phrasebook, phrasebook_corpus
 from tinydecouple.text.phrasebook.tables import FILES
 
@@ -78,9 +78,9 @@ def load_corpus(options: CorpusOptions, strict: bool = True) -> ParallelCorpus:
     satisfy.
     """
     if options.tables and options.corpus != "phrasebook":
-        raise TinyDecoupleError(f"tables goes with the phrasebook, not with {options.corpus}")
+        raise TinyDecoupleError(f"`tables` goes with the phrasebook, not with {options.corpus}")
     if options.corpus in MADE and (options.standard or options.pivot or options.format != "auto"):
-        raise TinyDecoupleError(f"standard, pivot and format go with a path; the {options.corpus} knows its own")
+        raise TinyDecoupleError(f"`standard`, `pivot` and `format` go with a path; the {options.corpus} knows its own")
     if options.corpus == "phrasebook":
         corpus = phrasebook_corpus(options.keys, options.held_out, options.corpus_seed, options.table_folder)
         made_from = {name: hashlib.sha256((options.table_folder / name).read_bytes()).digest() for name in FILES}
@@ -113,7 +113,7 @@ def recognise(path: str | Path) -> str:
     known = next((f"{file}: {what}" for file in files if (what := foreign(file))), None)
     hint = known or (f"it has {inside[0].name}" if inside else "the folder is empty")
     raise TinyDecoupleError(f"{path}: no known format here ({hint}); expected "
-                            + "; or ".join(f"{name}: {module.SHAPE}" for name, module in FORMATS.items()))
+                            + "; or ".join(f"{name}: {module.SHAPE}" for name, module in reversed(FORMATS.items())))
 
 
 def read_corpus(options: CorpusOptions, strict: bool = True) -> ParallelCorpus:
@@ -140,9 +140,9 @@ def read_corpus(options: CorpusOptions, strict: bool = True) -> ParallelCorpus:
     if not texts:
         why = ", ".join(f"{n} {reason}" for reason, n in reading.left_out.items()) or "no rows"
         hint = f"; varieties there: {', '.join(there)}" if wanted and there else ""
-        hint += "; go without lenient to see the first" * options.lenient
+        hint += "; go without `lenient` to see the first" * options.lenient
         raise TinyDecoupleError(f"{options.corpus}: nothing in it can be used ({why}){hint}")
-    corpus = arrange(texts, tuple(there), kind, options)
+    corpus = arrange(texts, ", ".join(there) + reading.names_from, kind, options)
     corpus = choose(corpus, options)
     how = (options.held_out, options.corpus_seed)
     try:
@@ -155,27 +155,29 @@ def read_corpus(options: CorpusOptions, strict: bool = True) -> ParallelCorpus:
     return corpus
 
 
-def arrange(texts: dict[str, dict[str, str]], there: tuple[str, ...], kind: str,
-            options: CorpusOptions) -> ParallelCorpus:
-    """The texts as a corpus without a split yet: which variety is the standard, which the pivot, and the dialects."""
+def arrange(texts: dict[str, dict[str, str]], listed: str, kind: str, options: CorpusOptions) -> ParallelCorpus:
+    """The texts as a corpus without a split yet: which variety is the standard, which the pivot, and the dialects.
+
+    listed: all varieties met, for error messages.
+    """
     path, (usual_standard, usual_pivot) = options.corpus, FORMATS[kind].USUAL
-    header = " (the names in line 1: is it the header?)" if kind == "tsv" else ""
-    found, listed = tuple(sorted({variety for row in texts.values() for variety in row})), ", ".join(there) + header
+    found = tuple(sorted({variety for row in texts.values() for variety in row}))
     if missing := [v for v in listed_names(options.varieties) if v not in found]:
-        raise TinyDecoupleError(f"{path}: varieties {', '.join(map(repr, missing))}: not there; varieties there: "
-                                f"{listed}")
+        raise TinyDecoupleError(f"{path}: `varieties` {', '.join(repr(visible(v)) for v in missing)}: not there; "
+                                f"varieties there: {listed}")
     standard = options.standard or usual_standard
     if standard is None or (standard not in found and not options.standard):
         usual = f", and the usual one, {standard}, is not there" if standard else ""
-        raise TinyDecoupleError(f"{path}: no standard named{usual}; pass standard, one of: {listed}")
+        raise TinyDecoupleError(f"{path}: no standard named{usual}; pass `standard`, one of: {listed}")
     pivot = None if options.pivot == NO_PIVOT else options.pivot
     if not options.pivot and usual_pivot in found and usual_pivot != standard:
         pivot = usual_pivot
     for role, variety in (("standard", standard), ("pivot", pivot)):
         if variety is not None and variety not in found:
-            raise TinyDecoupleError(f"{path}: {role} {variety!r} is not in the file; varieties there: {listed}")
+            raise TinyDecoupleError(f"{path}: `{role}` {visible(variety)!r} is not in the file; varieties there: "
+                                    f"{listed}")
     if standard == pivot:
-        raise TinyDecoupleError(f"standard and pivot are both {standard!r}; the pivot lies outside the family")
+        raise TinyDecoupleError(f"`standard` and `pivot` are both {standard!r}; the pivot lies outside the family")
     dialects = tuple(v for v in found if v not in (standard, pivot))
     if not dialects:
         raise TinyDecoupleError(f"{path}: no dialect beside the standard; varieties there: {listed}")
@@ -187,17 +189,17 @@ def choose(corpus: ParallelCorpus, options: CorpusOptions) -> ParallelCorpus:
     dialects = corpus.dialects
     if named := listed_names(options.varieties):
         if unknown := [v for v in named if v not in corpus.varieties]:
-            raise TinyDecoupleError(f"varieties {', '.join(unknown)}: not in the corpus; dialects: "
+            raise TinyDecoupleError(f"`varieties` {visible(', '.join(unknown))}: not in the corpus; dialects: "
                                     f"{', '.join(dialects)}")
         dialects = tuple(v for v in dialects if v in named)
     if named := listed_names((options.regions or "").lower()):
         there = dict.fromkeys(region_of(options, corpus.standard, v) for v in corpus.dialects)
         if unknown := [name for name in named if name not in there]:
-            raise TinyDecoupleError(f"regions {', '.join(unknown)}: no dialect of that region; there are "
+            raise TinyDecoupleError(f"`regions` {', '.join(unknown)}: no dialect of that region; there are "
                                     f"{', '.join(there)}")
         dialects = tuple(v for v in dialects if region_of(options, corpus.standard, v) in named)
     if not dialects:
-        raise TinyDecoupleError("varieties and regions leave no dialect; name others")
+        raise TinyDecoupleError("`varieties` and `regions` leave no dialect; name others")
     return corpus if dialects == corpus.dialects else keep(corpus, dialects)
 
 

@@ -98,6 +98,15 @@ def test_templates_share_the_page():
     assert max(count.values()) < 100 and len(count) > 0.95 * len(BOOK.templates), count
 
 
+def test_a_template_is_drawn_by_the_square_root_of_its_meanings():
+    size = Counter(m.template for m in EVERY)
+    drawn = Counter(m.template for m in draw(2000, np.random.default_rng(4), BOOK))
+    big, small = ([t for t, n in size.items() if low <= n < high] for low, high in ((1000, 9000), (60, 250)))
+    got = np.mean([drawn[t] for t in big]) / np.mean([drawn[t] for t in small])
+    expected = np.mean([size[t] ** 0.5 for t in big]) / np.mean([size[t] ** 0.5 for t in small])
+    assert 0.75 < got / expected < 1.33, f"ratio of large to small templates: got {got:.2f}, expected {expected:.2f}"
+
+
 @pytest.mark.parametrize("city", BOOK.cities)
 def test_distance_from_the_standard(to_standard, city):
     got = to_standard[city]
@@ -153,6 +162,10 @@ def test_agreement_as_written_by_hand(city, key, sentence):
     ("did-not/walk/yesterday/3sm", "لم يمش أمس."),                       # jussive of a defective verb
     ("can-not/walk/today/3p", "لا يستطيعون أن يمشوا اليوم."),            # subjunctive plural
     ("feel-not/tired/3p", "ليسوا متعبين."),                              # sound plural, accusative
+    ("order/soft-drink/1s/2s", "أريد مشروبا غازيا، من فضلك."),           # noun and adjective, both accusative
+    ("bus-or/taxi/motorcycle/cheap", "سيارة الأجرة رخيصة، لكن الدراجة النارية ليست رخيصة."),  # both with the article
+    ("colour/t-shirt/brown/1p", "نريد تيشيرتا بنيا."),                   # a colour in ي has one
+    ("if-you-want/bank/now/2s", "إذا كنت تريدين، فسنذهب إلى البنك الآن."),  # an answer with سـ needs فـ
 ])
 def test_what_standard_arabic_shows_of_case_and_mood(key, msa):
     assert render(BOOK, BY_KEY[key], "msa") == msa
@@ -164,6 +177,11 @@ def test_what_standard_arabic_shows_of_case_and_mood(key, msa):
     ("did/sleep/yesterday/1p", "cai", "نمنا"),                    # a hollow verb shortens
     ("that-i-bought/ring/new/1p", "rab", "شريناه"),               # he is ـه after a vowel
     ("will-go-to/laundry/tomorrow/1s", "bag", " للوندري"),        # three lams are written as two
+    ("rent/car/num-2/day/1s", "cai", " أأجر "),                   # two hamzas stay two: the verb is not "trade"
+    ("is-kin-adj/father/tired/2s", "bei", "بيك تعبان؟"),          # to a woman: a doubled ي is no vowel
+    ("can-not/come/today/1s", "doh", " ايي "),                    # a stem of one letter keeps it
+    ("wants-not/work/now/3sm", "jer", "بدوش "),                   # a pronoun in ه before ـش
+    ("lost-on/lose/camera/train", "dam", "كاميرتي"),              # a loan in ا takes its endings as one in ة
 ])
 def test_a_rule_of_spelling(key, variety, says):
     said = render(BOOK, BY_KEY[key], variety)

@@ -42,6 +42,8 @@ class Reading:
         self.lenient = lenient
         self.left_out: Counter[str] = Counter()  # reason -> rows
         self.digests: dict[Path, bytes] = {}     # file -> SHA-256 of its bytes
+        self.met: set[str] = set()               # varieties that a reader passed over, since they were not wanted
+        self.names_from = ""                     # where the names of varieties stand, where that is easily mistaken
 
     def drop(self, reason: str) -> None:
         """Count something that is lawful in its format but is no text to train on."""
@@ -104,7 +106,7 @@ class Reading:
         named = {name.lower(): name for name in known}
         columns = [named.get(name.lower(), name) for name in map(clean_name, header.split("\t"))]
         if len(set(columns)) < len(columns):
-            raise TinyDecoupleError(f"{path}:1: columns found: {shorten(visible(header))}; each may stand once, "
+            raise TinyDecoupleError(f"{path}:1: columns found: {visible(shorten(header))}; each may stand once, "
                                     "whatever its case and marks that nobody sees")
 
         def rows() -> Iterator[tuple[str, int, dict[str, str]]]:
@@ -131,7 +133,7 @@ class Reading:
             other = next(i for i, count in enumerate(counts) if count != counts[0])
             raise TinyDecoupleError(f"{paths[other]}: {counts[other]} lines, but {paths[0]} has {counts[0]}; line n "
                                     "must be the same sentence in every file: get the file again")
-        return min(counts)
+        return min(counts, default=0)
 
 
 def fingerprint(digests: dict[str, bytes]) -> str:

@@ -44,13 +44,16 @@ def read(paths: Sequence[str | Path], reading: Reading, pivot: str | None = None
         files[split][name] = path
     scripts = Counter(name.split("_")[0] for name in {name for _, name in found})
     for split, named in files.items():
-        lines = reading.common_length(list(named.values()))
         official = "test" if split == "devtest" and "dev" in files else None
+        wanted = {}
         for name, path in named.items():
             code = name.split("_")[0]
             variety = code if scripts[code] == 1 or name == f"{code}_Arab" else name
-            if varieties is not None and variety not in varieties:
-                continue
+            reading.met.add(variety)
+            if varieties is None or variety in varieties:
+                wanted[variety] = path
+        lines = reading.common_length(list(wanted.values()))
+        for variety, path in wanted.items():
             for where, number, line in reading.lines(path):
                 if line.strip():
                     yield Row(where, f"{split}-{number:04d}", variety, line.strip(), official)

@@ -11,18 +11,14 @@ FOREIGN = (  # what it is, endings of its name, first bytes, the command that ma
      PANDAS.replace("{read}", "read_excel('{name}')") + " (needs pandas and openpyxl)"),
     ("parquet", ".parquet", b"PAR1",
      PANDAS.replace("{read}", "read_parquet('{name}')") + " (needs pandas and pyarrow)"),
-    ("Arrow data", ".arrow .feather", b"ARROW1",
-     PANDAS.replace("{read}", "read_feather('{name}')") + " (needs pandas and pyarrow)"),
     ("JSON lines", ".jsonl .ndjson", None,
      PANDAS.replace("{read}", "read_json('{name}', lines=True)") + " (needs pandas)"),
     ("a Git LFS pointer, not the data", "", b"version https://git-lfs", "git lfs pull"),
     ("a web page, not the data", ".html .htm", b"<!doctype html", "download the file that the page offers"),
     ("XML", ".tmx .xml .xliff .sgm", b"<?xml", "write its texts as TSV: key, variety, text"),
     ("an archive", ".7z", b"7z\xbc\xaf\x27\x1c", "7z x {name}"),
-    ("an archive", ".rar", b"Rar!", "unrar x {name}"),
     ("an archive", ".tar .tgz .tar.gz .tar.bz2 .tar.xz .tbz2 .txz .tar.zst", None, "tar xf {name}"),
     ("an archive", ".zst", b"\x28\xb5\x2f\xfd", "zstd -d {name}"),
-    ("an archive", ".lz4", b"\x04\x22\x4d\x18", "lz4 -d {name}"),
     ("an archive", ".zip", b"PK\x03\x04", "unzip {name}"),
     ("an archive", ".gz", b"\x1f\x8b", "gunzip -k {name}"),
     ("an archive", ".bz2", b"BZh", "bunzip2 -k {name}"),
@@ -63,7 +59,7 @@ def foreign(path: Path) -> str | None:
         return f"{what}; {do}: {command.format(name=path.name, stem=path.stem)}"
     if start[:1] in (b"{", b"["):
         if start[:1] == b"{" and b"}\n{" in start.replace(b"\r", b""):
-            what, _, _, command = FOREIGN[3]
+            what, _, _, command = next(entry for entry in FOREIGN if entry[0] == "JSON lines")
             return f"{what}; convert it: {command.format(name=path.name, stem=path.stem)}"
         return f"JSON; of MediaWiki's messages pass the folder, {path.parent}; else write TSV: key, variety, text"
     return None

@@ -46,7 +46,7 @@ def read(paths: Sequence[str | Path], reading: Reading, pivot: str | None = None
     for path in files:
         columns, rows = reading.table(path, COLUMNS)
         if not set(COLUMNS) <= set(columns):
-            raise TinyDecoupleError(f"{path}:1: columns found: {shorten(visible(', '.join(columns)))}; "
+            raise TinyDecoupleError(f"{path}:1: columns found: {visible(shorten(', '.join(columns)))}; "
                                     f"expected {', '.join(COLUMNS)}")
         from_name = NAMES.get(_city(path))
         for where, _, row in rows:

@@ -56,7 +56,10 @@ def read(paths: Sequence[str | Path], reading: Reading, pivot: str | None = None
     base = os.path.commonpath([os.path.abspath(root) for root in roots])
     for path in files:
         variety = MESSAGE_FILE.fullmatch(path.name)[1]
-        if variety == "qqq" or "x" in variety.split("-") or (varieties is not None and variety not in varieties):
+        if variety == "qqq" or "x" in variety.split("-"):
+            continue
+        reading.met.add(variety)
+        if varieties is not None and variety not in varieties:
             continue
         folder = Path(os.path.abspath(path.parent)).relative_to(base).as_posix()
         for key, message in _messages(path, reading).items():
@@ -98,6 +101,8 @@ def _messages(path: Path, reading: Reading) -> dict:
     except json.JSONDecodeError as error:
         raise TinyDecoupleError(f"{path}:{error.lineno}:{error.colno}: JSON does not parse ({error.msg}); if the "
                                 "file is cut off, get it again") from None
+    except (RecursionError, ValueError) as error:  # nested without end; a number of thousands of digits
+        raise TinyDecoupleError(f"{path}:1: JSON without messages ({type(error).__name__}); get it again") from None
     if not isinstance(messages, dict):
         raise TinyDecoupleError(f"{path}:1: JSON without messages; expected {{\"key\": \"text\", …}}")
     return messages

@@ -12,8 +12,8 @@ from tinydecouple.text.formats.foreign import refuse_foreign
 SHAPE = "name.de and name.nds, a file per variety, line n the same sentence"
 USUAL = (None, "en")
 CODE = re.compile(r"[a-z]{2,3}(?:[-_][A-Za-z0-9]+)*")
-OTHER_FILES = frozenset("txt tsv csv xml tmx ids sgm md rst py sh pl js so log dat json yml cfg ini gz xz zip tar tgz "
-                        "zst pdf doc odt xls ods htm css png jpg gif svg tex bib aux toc npz npy pt".split())
+OTHER_FILES = frozenset("txt tsv csv xml tmx ids sgm md rst py js log dat json yml cfg ini gz xz zip tar tgz "
+                        "zst pdf doc odt xls ods htm css png jpg gif svg tex bib aux toc npz npy".split())
 SIDES = {"valid": "dev", "validation": "dev", **{side: side for side in SPLITS}}
 
 
@@ -37,10 +37,10 @@ def read(paths: Sequence[str | Path], reading: Reading, pivot: str | None = None
     sides = {name: next((SIDES[part] for part in reversed(name.split("/")) if part in SIDES), None) for name in groups}
     whole = set(sides.values()) == set(SPLITS)
     for name, files in groups.items():
-        lines = reading.common_length(list(files.values()))
-        for variety, file in files.items():
-            if varieties is not None and variety not in varieties:
-                continue
+        reading.met |= set(files)
+        wanted = {variety: file for variety, file in files.items() if varieties is None or variety in varieties}
+        lines = reading.common_length(list(wanted.values()))
+        for variety, file in wanted.items():
             for where, number, line in reading.lines(file):
                 if line.strip():
                     yield Row(where, f"{name}-{number:05d}", variety, line.strip(), sides[name] if whole else None)

@@ -49,7 +49,7 @@ def read(paths: Sequence[str | Path], reading: Reading, pivot: str | None = None
     for path in links:
         for where, _, line in reading.lines(path):
             ends = line.split("\t")
-            if line and (len(ends) != 2 or not all(end.isdecimal() for end in ends)):
+            if line and (len(ends) != 2 or not all(map(_is_id, ends))):
                 reading.bad(where, "ragged row", "expected two sentence ids separated by one tab")
             elif line:
                 for a, b in (ends, reversed(ends)):  # a file may list a link in one direction only
@@ -76,12 +76,16 @@ def _files(folder: Path, name: re.Pattern[str]) -> list[Path]:
     return sorted(path for path in folder.iterdir() if name.fullmatch(path.name))
 
 
+def _is_id(cell: str) -> bool:
+    return cell.isdecimal() and len(cell) < 19
+
+
 def _sentences(paths: list[Path], reading: Reading) -> Iterator[tuple[str, int, str, str]]:
     """Yield (file:line, id, variety, text); columns beyond the third, those of the detailed export, are not read."""
     for path in paths:
         for where, _, line in reading.lines(path):
             cells = [cell.strip() for cell in line.split("\t")]
-            if line and (len(cells) not in (3, 6) or not cells[0].isdecimal()):
+            if line and (len(cells) not in (3, 6) or not _is_id(cells[0])):
                 reading.bad(where, "ragged row", "expected an id, a language and a sentence, separated by one tab each")
             elif line and not cells[2]:
                 reading.bad(where, "empty text", "empty sentence; delete the line")

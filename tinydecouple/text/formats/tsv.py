@@ -33,13 +33,15 @@ def read(paths: Sequence[str | Path], reading: Reading, pivot: str | None = None
     wide = [] if long else [name for name in columns if name not in (key, "split")]
     needed = ("key", "variety", "text") if long else ("key",) if key else ()
     if not key or not {"variety", "text"} <= set(columns) if long else len(wide) < 2 or "" in wide:
-        raise TinyDecoupleError(f"{path}:1: columns found: {shorten(visible(', '.join(columns)))}; expected key, "
+        raise TinyDecoupleError(f"{path}:1: columns found: {visible(shorten(', '.join(columns)))}; expected key, "
                                 "variety, text and, optionally, split; or a column per variety, two at least"
                                 f"{_cause(columns)}")
     if any(len(name) > LONGEST or name[-1] in ".?!؟。" for name in columns if name):
-        raise TinyDecoupleError(f"{path}:1: {shorten(visible(', '.join(columns)))}: a line of text where the header "
+        raise TinyDecoupleError(f"{path}:1: {visible(shorten(', '.join(columns)))}: a line of text where the header "
                                 "should be; write the columns' names as line 1: key, variety, text, or a column per "
                                 "variety")
+    if wide:
+        reading.names_from = " (the columns of line 1: is it the header?)"
     for where, number, row in rows:
         row["key"] = row[key] if key else str(number)
         texts = {name: row[name] for name in wide if row[name]} if wide else {row["variety"]: row["text"]}
@@ -61,5 +63,6 @@ def _cause(columns: list[str]) -> str:
     for sign, name in ((",", "commas"), (";", "semicolons"), ("|", "bars")):
         if sign in columns[0]:
             return f"; cells are separated by tabs, not {name}"
-    return "; is line 1 the header, and are cells separated by tabs?" if columns[0] else "; the file begins with an " \
-                                                                                         "empty line"
+    if not columns[0]:
+        return "; the file is empty or begins with an empty line"
+    return "; is line 1 the header, and are cells separated by tabs?"

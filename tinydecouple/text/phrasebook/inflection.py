@@ -1,7 +1,7 @@
 """Words in the form that a sentence asks for: gender, number, person and tense, in English and in 26 Arabic varieties.
 
-The rules are few and read the spelling: which letters a verb ends in, whether a noun ends in ta marbuta. What differs
-from one variety to the next is not in the rules but in the lexicon: prefixes and suffixes (`now-prefix`), negation
+The rules are few and look at the spelling: which letters a verb ends in, whether a noun ends in ta marbuta. What
+differs between varieties is not in the rules but in the lexicon: prefixes and suffixes (`now-prefix`), negation
 (`neg-past`), the future, the dual, the place of the demonstrative. A pattern marks the place of the word by ~.
 """
 
@@ -63,13 +63,11 @@ def english(entry: Entry | None, form: str, ref: str) -> str:
 def arabic(lexicon: dict[str, Entry], variety: str, concept: str, form: str, ref: str) -> str:
     """A word of an Arabic variety in a form. ref: one of PERSONS, or the concept of a numeral (num-3), or empty."""
     entry = lexicon[concept]
-    parts, msa = entry.forms[variety], variety == "msa"
+    parts = entry.forms[variety]
+    msa = variety == "msa"
 
     def by_person(name: str, person: str) -> str:
         return lexicon[name].forms[variety][PERSONS.index(person)]
-
-    def by_gender(name: str, gender: str) -> str:
-        return lexicon[name].forms[variety][gender == "f"]
 
     if entry.kind == "noun":
         single, gender, plural = parts
@@ -77,7 +75,7 @@ def arabic(lexicon: dict[str, Entry], variety: str, concept: str, form: str, ref
             masculine, feminine = lexicon["this-noun"].forms[variety]
             pattern = feminine if gender == "f" else masculine
             if " " in single and (pattern[1] == "~" or masculine != feminine or msa):  # a construct keeps together
-                return f"{definite(single)} {by_gender('this-is', gender)}"
+                return f"{definite(single)} {lexicon['this-is'].forms[variety][gender == 'f']}"
             return fill(pattern, definite(single))
         if form in ("count", "counted"):
             return count(lexicon, variety, concept, ref, form == "counted")
@@ -100,7 +98,7 @@ def arabic(lexicon: dict[str, Entry], variety: str, concept: str, form: str, ref
         word = by_person(concept, ref)
         return fill(lexicon[f"neg-{concept}"].forms[variety][0], word) if form == "not" else word
     if entry.kind == "gender":
-        return by_gender(concept, "f" if ref.endswith("f") else "m")
+        return parts[ref.endswith("f")]
     if form == "at":
         return fill(lexicon["at-hour"].forms[variety][0], parts[0])
     return parts[0].replace("~", "").strip()  # a preposition is a pattern, too
@@ -109,10 +107,11 @@ def arabic(lexicon: dict[str, Entry], variety: str, concept: str, form: str, ref
 def verb(lexicon: dict[str, Entry], variety: str, parts: tuple[str, ...], form: str, person: str) -> str:
     """Conjugate. parts: past (he), imperfect without its prefix, imperative (to a man); person: one of PERSONS.
 
-    The kind of verb is told from its spelling: hollow (شاف), doubled (حب), weak in its last letter (مشى, نسي).
+    The kind of verb is inferred from its spelling: hollow (شاف), doubled (حب), weak in its last letter (مشى, نسي).
     """
     past, stem, imperative = parts
-    index, msa = PERSONS.index(person), variety == "msa"
+    index = PERSONS.index(person)
+    msa = variety == "msa"
     hollow = len(past) > 2 and past[-2] == "ا" and past[-1] not in "ىايء"
 
     def grammar(name: str) -> str:
@@ -128,11 +127,9 @@ def verb(lexicon: dict[str, Entry], variety: str, parts: tuple[str, ...], form: 
         return begin(grammar(f"{mood}-prefix"), seat(inner, ending))
 
     def jussive() -> str:
-        if grammar("bare-suffix"):
-            return imperfect("bare")
-        if hollow:
+        if hollow and not grammar("bare-suffix"):
             return begin(grammar("bare-prefix"), stem[:-2] + stem[-1])
-        return imperfect("bare")[:-1] if stem[-1] in "ىي" else imperfect("bare")
+        return imperfect("bare")[:-1] if stem[-1] in "ىي" and not grammar("bare-suffix") else imperfect("bare")
 
     if form == "past":
         if past[-1] in "ىا":
@@ -169,7 +166,8 @@ def count(lexicon: dict[str, Entry], variety: str, concept: str, numeral: str, o
 
     MSA counts three to ten with the gender opposed and the plural, above with the singular, and has a dual.
     """
-    (single, gender, plural), n = lexicon[concept].forms[variety], int(numeral.removeprefix("num-"))
+    single, gender, plural = lexicon[concept].forms[variety]
+    n = int(numeral.removeprefix("num-"))
     word = lexicon[numeral].forms[variety][gender == "f" or variety != "msa"]
     if variety != "msa":
         if lexicon[concept].group == "noun.measure" and single == plural:  # three kilo
@@ -188,7 +186,7 @@ def count(lexicon: dict[str, Entry], variety: str, concept: str, numeral: str, o
 
 
 def definite(word: str) -> str:
-    """Put the article on the word, on the last word of a construct, on each word before an adjective (marked by +)."""
+    """Add the article to a word, to the last word of a construct, and to both noun and adjective (marked by +)."""
     if "+" in word:
         return " ".join("ال" + part.lstrip("+") for part in word.split(" "))
     *rest, last = word.split(" ")
@@ -235,11 +233,9 @@ def seat(stem: str, ending: str) -> str:
 
 def join(word: str, ending: str) -> str:
     """Join an ending: ta marbuta opens to ta, final vowels are spelt as inside a word."""
-    if ending:
-        for last, inside in (("ة", "ت"), ("ى", "ا"), ("وا", "و")):
-            if word.endswith(last):
-                word = word[:-len(last)] + inside
-                break
+    for last, inside in (("ة", "ت"), ("ى", "ا"), ("وا", "و")) if ending else ():
+        if word.endswith(last):
+            return word[:-len(last)] + inside + ending
     return word + ending
 
 

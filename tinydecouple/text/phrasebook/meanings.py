@@ -60,7 +60,8 @@ def meanings(tables: Tables) -> list[Meaning]:
 
 def render(tables: Tables, meaning: Meaning, variety: str) -> str:
     """Say a meaning in a variety."""
-    template, lexicon = tables.templates[meaning.template], tables.lexicon
+    template = tables.templates[meaning.template]
+    lexicon = tables.lexicon
     said: list[str] = []
     for part in template.texts[variety]:
         if isinstance(part, str):
@@ -80,7 +81,7 @@ def render(tables: Tables, meaning: Meaning, variety: str) -> str:
 
 
 def _agreeing(tables: Tables, meaning: Meaning, ref: str, variety: str) -> str:
-    """Whom a word agrees with: one of PERSONS, or a numeral. The key settles a gender that English does not show."""
+    """Whom a word agrees with: one of PERSONS, or a numeral. The key decides a gender that English does not mark."""
     value = meaning.values.get(ref, ref)
     if value in HIDDEN:
         return HIDDEN[value][zlib.crc32(f"{meaning.key} {ref}".encode()) % 2]

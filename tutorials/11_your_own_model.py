@@ -1,0 +1,404 @@
+# %% [markdown]
+# # 11. Your own model
+#
+# **Goal**: put the decoupler on a PyTorch model that knows nothing of this package, in about 20 lines; check it with a
+# fresh probe; put the same lines on a Hugging Face model; and see what changes when the model is large.
+#
+# **Before**: tutorials 9 and 10; [training/hook.py](../tinydecouple/training/hook.py), which is short.
+# **Time**: 60 seconds of computing; 30 minutes of reading. **Difficulty**: medium.
+
+# %%
+import importlib.util
+import time
+
+import numpy as np
+import workbench as wb
+from workbench import torch
+
+from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.evaluation.probe_report import read_states
+from tinydecouple.method.codelength import control_labels, entropy_bits, variational_bits
+from tinydecouple.method.planted import plant
+from tinydecouple.method.probe import fit, new_probe
+from tinydecouple.method.states import standardise
+from tinydecouple.method.subspace import principal_angles
+from tinydecouple.text.family import generate, make_family
+from tinydecouple.training.decoupler import DecoupleOptions, Decoupler
+from tinydecouple.training.hook import collect, hold, states_of
+
+nn, F = torch.nn, torch.nn.functional
+WIDTH, BLOCKS, STEPS, ROWS = (32, 2, 12, 16) if wb.SMOKE else (64, 3, 300, 64)
+KEYS, SAMPLE, PROBE_STEPS = (40, 300, 20) if wb.SMOKE else (1500, 2048, 300)
+
+# %% [markdown]
+# ## A model and a corpus that are not ours
+#
+# The corpus: a standard and three dialects of the pseudo-language family. Half of a dialect's words come from the
+# standard's, by regular sound changes. The model: PyTorch's own `TransformerEncoder` with a causal mask, predicting the
+# next word. It has to infer the variety from the words so far, since there is no tag. Every sentence stands in a
+# template, as in instruction tuning: `please say now : ...`.
+#
+# What a decoupler needs to know of your data is one tuple per batch, `(inputs, mask, y, keys)`:
+# - `inputs`: what your model takes, here a dict as a Hugging Face tokeniser gives it;
+# - `mask` (b, t) bool: the tokens whose states are looked at. **Not** padding, **not** the template;
+# - `y` (b,) int: the variety of each row, 0 being the standard; `keys` (b,): which sentence it is, so that a probe can
+#   keep a sentence's translations on one side of a split.
+
+# %%
+TEMPLATE = "please say now :".split()
+texts = generate(make_family(np.random.default_rng(0), overlap=0.5, dialects=3, regions=3), KEYS + KEYS // 4,
+                 np.random.default_rng(1))
+NAMES = [name for name in next(iter(texts.values())) if name != "piv"]  # the standard first
+train_keys, dev_keys = list(texts)[:KEYS], list(texts)[KEYS:]
+PAD, END, UNKNOWN = 0, 1, 2
+words = sorted({word for key in train_keys for name in NAMES for word in texts[key][name].split()})
+ID = {word: i + 3 for i, word in enumerate(dict.fromkeys(TEMPLATE + words))}
+
+
+def batches(keys, rng):
+    """All sentences of the keys in all varieties, in random order, as (inputs, mask, y, keys)."""
+    rows = [(key, y) for key in keys for y in range(len(NAMES))]
+    order = rng.permutation(len(rows))
+    for start in range(0, len(rows), ROWS):
+        chosen = [rows[i] for i in order[start:start + ROWS]]
+        said = [TEMPLATE + texts[key][NAMES[y]].split() for key, y in chosen]
+        ids = [torch.tensor([ID.get(word, UNKNOWN) for word in row] + [END]) for row in said]
+        ids = nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=PAD)  # (b, t)
+        in_text = (ids > END) & (torch.arange(ids.shape[1]) >= len(TEMPLATE))
+        inputs = {"input_ids": ids, "attention_mask": (ids != PAD).long()}
+        yield inputs, in_text, torch.tensor([y for _, y in chosen]), [key for key, _ in chosen]
+
+
+class LanguageModel(nn.Module):
+    """Predicts the next word."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.position = nn.Embedding(len(ID) + 3, WIDTH), nn.Embedding(40, WIDTH)
+        layer = nn.TransformerEncoderLayer(WIDTH, 4, 4 * WIDTH, dropout=0.0, batch_first=True, norm_first=True)
+        self.encoder = nn.TransformerEncoder(layer, BLOCKS, enable_nested_tensor=False)
+        self.head = nn.Linear(WIDTH, len(ID) + 3)
+
+    def forward(self, input_ids, attention_mask=None):
+        t = input_ids.shape[1]
+        causal = nn.Transformer.generate_square_subsequent_mask(t)  # padding is on the right: causal hides it, too
+        h = self.embedding(input_ids) + self.position.weight[:t]  # (b, t) -> (b, t, d)
+        return self.head(self.encoder(h, mask=causal, is_causal=True))
+
+
+def loss_of(model, inputs, mask):
+    """Nats per word of the text; works for a model that returns logits, and for one that returns an output."""
+    out = model(**inputs)
+    logits = getattr(out, "logits", out)[:, :-1]  # (b, t - 1, V), each predicts what comes next
+    return F.cross_entropy(logits[mask[:, 1:]], inputs["input_ids"][:, 1:][mask[:, 1:]])
+
+
+# %% [markdown]
+# ## The 20 lines
+#
+# A training loop as you have one, and in it: a refresh now and then, on fresh states from `states_of`; `hold` around
+# the forward pass; the penalty on what was held. `block` is the module whose output is penalised. Between 1 and 20
+# refreshes in a run are usual; the penalty's strength goes with the size of your loss (0.1 nats or so is much).
+
+
+# %%
+def finetune(model, block, core, strength, steps=STEPS, refreshes=6, seed=0):
+    """Train on the corpus with strength * penalty added; returns the log of the refreshes, and seconds per step."""
+    rng, optimizer, log = np.random.default_rng(seed), torch.optim.AdamW(model.parameters(), 2e-3), []
+    stream, started = iter(()), time.perf_counter()
+    for step in range(steps):
+        if step % -(-steps // refreshes) == 0:  # a refresh
+            h, y, _ = states_of(model, [block], batches(rng.choice(train_keys, 150), rng), rng, limit=SAMPLE)
+            log.append(core.refresh(h[0], np.minimum(y, 1), rng))  # the standard against the dialects
+        batch = next(stream, None)
+        if batch is None:
+            stream = batches(train_keys, rng)
+            batch = next(stream)
+        inputs, mask, _, _ = batch
+        with hold(block) as held:
+            loss = loss_of(model, inputs, mask)
+        (h,) = held.take()  # (b, t, d)
+        if strength:
+            loss = loss + strength * core.penalty(h[mask])  # (n, d) -> scalar
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return log, (time.perf_counter() - started) / steps
+
+
+def new_model():
+    torch.manual_seed(0)
+    return LanguageModel()
+
+
+STRENGTH = 0.3
+ARMS = {"plain": (0.0, "probe"), "decoupled": (STRENGTH, "probe"), "random": (STRENGTH, "random")}
+models, cores, logs, pace = {}, {}, {}, {}
+for arm, (strength, subspace) in ARMS.items():
+    models[arm] = new_model()
+    options = DecoupleOptions(subspace=subspace, probe_states=SAMPLE, probe_steps=20 if wb.SMOKE else 150, refreshes=6)
+    cores[arm] = Decoupler(options, classes=2, width=WIDTH)
+    logs[arm], pace[arm] = finetune(models[arm], models[arm].encoder.layers[1], cores[arm], strength)
+    print(f"{arm}: {1000 * pace[arm]:.0f} ms per step, refreshes included")
+
+# %% [markdown]
+# ## The check afterwards
+#
+# The code length in the log is that of the decoupler's own probe, at training time. The check is a *fresh* probe on
+# sentences that were not trained on (tutorial 9), beside $H(Y)$ and the code of the same labels dealt at random: what
+# states without information would cost. `collect` writes the states to a file, and
+# `python -m tinydecouple probe --states FILE` prints the full table for it, on any machine.
+#
+# Expect: after *plain*, at the second block, the labels cost less than H(Y); after *decoupled* more than that, but
+# still less than dealt labels; after *random*, a penalty of the same strength along another direction, about as much as after
+# plain. The last block comes after the penalty and encodes the variety again, since the next word depends on it; and
+# the losses on dev hardly differ.
+
+
+# %%
+def fresh_probe(h, y):
+    """Bits per state: the code of y by a fresh probe, the code of y dealt at random, H(Y)."""
+    h, rng = standardise(h)[0], np.random.default_rng(0)
+    codes = [sum(variational_bits(fit(new_probe(2, h.shape[1], dtype=h.dtype), h, labels, rng, PROBE_STEPS), h, labels,
+                                  rng)) / len(y) for labels in (y, control_labels(y, rng))]
+    return {"code": codes[0], "dealt": codes[1], "H(Y)": entropy_bits(y) / len(y), "n": len(y)}
+
+
+checked, dev_loss = {}, {}
+(wb.RUNS / "own").mkdir(parents=True, exist_ok=True)
+for arm, model in models.items():
+    file = wb.RUNS / "own" / f"{arm}.npz"
+    blocks = list(model.encoder.layers)
+    collect(model, blocks, batches(dev_keys, np.random.default_rng(2)), file, NAMES, np.random.default_rng(3), SAMPLE)
+    states = read_states(file, "std")
+    checked[arm] = {block: fresh_probe(states.h[block], np.minimum(states.y, 1)) for block in (1, BLOCKS - 1)}
+    with torch.no_grad():
+        losses = [loss_of(model, inputs, mask).item() for inputs, mask, _, _ in
+                  batches(dev_keys, np.random.default_rng(4))]
+    dev_loss[arm] = float(np.mean(losses))
+print(f"python -m tinydecouple probe --states {wb.RUNS / 'own' / 'plain.npz'} --standard std")
+wb.show("states", checked["plain"][1]["n"], 2040, 8)
+wb.show("H(Y) of standard against dialects", checked["plain"][1]["H(Y)"], 0.81, 0.02, "bits per state")
+wb.show("dealt labels, three arms", [checked[arm][1]["dealt"] for arm in ARMS], 1.06, 0.03, "bits per state")
+for arm, second, last in (("plain", 0.7, 0.2), ("decoupled", 0.96, 0.2), ("random", 0.7, 0.2)):
+    wb.show(f"{arm}: fresh probe, second block", checked[arm][1]["code"], second, 0.12, "bits per state")
+    wb.show(f"{arm}: fresh probe, last block", checked[arm][BLOCKS - 1]["code"], last, 0.1, "bits per state")
+    wb.show(f"{arm}: loss on dev", dev_loss[arm], 4.96, 0.15, "nats per word")
+
+# %% [markdown]
+# ## The same 20 lines on a Hugging Face model
+#
+# After `pip install transformers` nothing is new: the model takes `**inputs`, the block is `model.model.layers[i]`, and
+# `finetune` is the function above. (GPT-2 calls its blocks `model.transformer.h[i]`; `print(model)` shows yours.) Here
+# it is a Llama of random weights, so nothing is downloaded; without `transformers` the cell is skipped.
+#
+# With gradient checkpointing, `hold(model.model.layers[i])` works in both of PyTorch's modes, since the block's output
+# leaves the checkpoint. A module *inside* a block, such as `model.model.layers[i].mlp`, runs without a graph in the
+# reentrant mode: the penalty would show in the log and do nothing, so `take` raises. Turn it on with
+# `gradient_checkpointing_enable({"use_reentrant": False})`.
+
+
+# %%
+def tiny_llama():
+    from transformers import LlamaConfig, LlamaForCausalLM
+    torch.manual_seed(0)
+    return LlamaForCausalLM(LlamaConfig(
+        vocab_size=len(ID) + 3, hidden_size=WIDTH, intermediate_size=2 * WIDTH, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=2, max_position_embeddings=64, pad_token_id=PAD, eos_token_id=END))
+
+
+if importlib.util.find_spec("transformers"):
+    llama = tiny_llama()
+    before = llama.model.layers[0].mlp.down_proj.weight.detach().clone()
+    llama_core = Decoupler(DecoupleOptions(probe_steps=20, refreshes=2), 2, llama.config.hidden_size)
+    llama_log, _ = finetune(llama, llama.model.layers[0], llama_core, STRENGTH, steps=6, refreshes=2)
+    print(f"Llama: {len(llama_log)} refreshes, the last one's code length "
+          f"{llama_log[-1]['code_bits']:.2f} bits per state")
+    assert len(llama_log) == 2 and llama_core.basis.shape == (WIDTH, 1)
+    assert not torch.equal(before, llama.model.layers[0].mlp.down_proj.weight)
+else:
+    print("transformers is not installed; the Hugging Face cell is skipped")
+
+# %% [markdown]
+# ## What changes at scale: which tokens
+#
+# Template and prompt are the same in every variety, so before the text begins a causal model *cannot* know the variety:
+# those states carry no information, and they are many (here 4 of about 10 tokens, with a system prompt most). Included,
+# they raise the code length towards that of dealt labels, pull the direction towards what distinguishes template from
+# text, and the penalty is spent on them. The other way round, a tag or an instruction that *names* the variety gives it
+# away for free. Leave both out: `mask` marks the text in the variety, and nothing else.
+#
+# Expect the plain model's second block to look as if it knew less, once the template is counted.
+
+# %%
+everything = [(inputs, inputs["attention_mask"].bool(), y, keys)
+              for inputs, _, y, keys in batches(dev_keys, np.random.default_rng(2))]
+h, y, _ = states_of(models["plain"], [models["plain"].encoder.layers[1]], everything, np.random.default_rng(3), SAMPLE)
+all_tokens = fresh_probe(h[0], np.minimum(y, 1))
+wb.show("fresh probe, text only", checked["plain"][1]["code"], 0.7, 0.12, "bits per state")
+wb.show("fresh probe, template and end symbol included", all_tokens["code"], 0.87, 0.12, "bits per state")
+
+# %% [markdown]
+# ## n against d, and the cost of a refresh
+#
+# A probe of width d has about $Cd$ weights, and the code pays for each. Plant two classes in isotropic noise, four
+# standard deviations apart along one axis, and see what a refresh of 150 Adam steps finds. At n = 8192 and d = 4096 the
+# classes overlap by 2 %, and still the code costs more than H(Y) = 1 bit: most of it is the weights'.
+# So never read a code length at large d without its dealt-labels code (`null_bits` in the log), which is larger still.
+# And the direction: expect the angle to the planted axis to grow with d at the same n, to some 75 degrees at d = 4096.
+# The difference of class means, `subspace="class-means"`, needs no fit and stays near the axis. In real states, whose
+# noise is not isotropic, it is not the direction that separates best (tutorial 7), so compare both.
+#
+# | d | n | seconds per refresh, without and with dealt labels |
+# |--:|--:|--:|
+# | 768 | 8192 | 0.7, 1.9 |
+# | 2048 | 8192 | 1.8, 3.9 |
+# | 4096 | 8192 | 3.0, 7.9 |
+#
+# CPU seconds on one core (2-core Intel Xeon, OMP_NUM_THREADS=1, C = 2, 150 probe steps; the machine was busy with other
+# work, and the wall clock showed 2 to 3 times as much). The cost grows with d, hardly with n, since a probe step takes
+# one batch. The forward passes that gather
+# n states come on top.
+
+
+# %%
+def planted_refresh(d, n, subspace="probe", steps=20 if wb.SMOKE else 150):
+    """CPU seconds, record, and angle to the planted axis in degrees, of one refresh on n states of width d."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, n)
+    h = rng.standard_normal((n, d), dtype=np.float32)
+    h[:, 0] += 4 * y
+    core = Decoupler(DecoupleOptions(probe_steps=steps, subspace=subspace), 2, d)
+    started = time.process_time()
+    record = core.refresh(h, y, rng)
+    seconds = time.process_time() - started
+    return seconds, record, float(np.degrees(principal_angles(core.basis, np.eye(d, 1, dtype=np.float32))[-1]))
+
+
+sizes = [(32, 100), (64, 200)] if wb.SMOKE else [(768, 2048), (768, 8192), (2048, 8192), (4096, 8192)]
+turned = {}
+for (d, n), angle, code, dealt in zip(sizes, (48, 28, 53, 77), (1.5, 0.7, 1.74, 3.26), (3.5, 2.14, 3.9, 5.35)):
+    seconds, record, turned[d, n] = planted_refresh(d, n)
+    print(f"d = {d}, n = {n}: {seconds:.1f} s of CPU, dealt labels included")
+    wb.show(f"d = {d}, n = {n}: angle to the planted axis", turned[d, n], angle, 6, "degrees")
+    wb.show(f"d = {d}, n = {n}: code length", record["code_bits"], code, 0.4, "bits per state")
+    wb.show(f"d = {d}, n = {n}: dealt labels", record["null_bits"], dealt, 0.7, "bits per state")
+means_angle = planted_refresh(*sizes[-1], "class-means", steps=1)[2]
+wb.show(f"d = {sizes[-1][0]}, class means: angle to the planted axis", means_angle, 19.5, 2, "degrees")
+
+# %% [markdown]
+# ## Several GPUs
+#
+# Under `DistributedDataParallel` every rank must penalise the same basis, and a probe fitted on each rank's own states
+# would give each another. So rank 0 refits and the rest copy: `core.state()` is a dict of tensors and numbers, and
+# `core.restore` takes it. Give `states_of` the inner module, `ddp.module`: a forward pass of `ddp` itself may wait for
+# the other ranks. (With sharded parameters, FSDP, every rank has to run that forward pass; rank 0 then refits.) `hold`
+# is used as before, on a block of `ddp.module`, and `loss_of` calls `ddp`. The penalty is a mean over a rank's own
+# tokens, and DDP averages the gradients.
+
+
+# %%
+def refresh_on_rank_0(core, states, rng):
+    """Rank 0 refits on states() -> (h, y); every rank ends with the same probe and basis."""
+    distributed = torch.distributed
+    box = [None]
+    if distributed.get_rank() == 0:
+        core.refresh(*states(), rng)
+        box = [core.state()]
+    distributed.broadcast_object_list(box, src=0)
+    core.restore(box[0])
+
+
+if torch.distributed.is_available() and torch.distributed.is_gloo_available():
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    p = plant(500, WIDTH, 2, 2.0, np.random.default_rng(0))
+    one, other = (Decoupler(DecoupleOptions(probe_steps=20), 2, WIDTH) for _ in range(2))
+    refresh_on_rank_0(one, lambda: (p.h, p.y), np.random.default_rng(1))
+    other.refresh(p.h, p.y, np.random.default_rng(1))
+    torch.distributed.destroy_process_group()
+    assert np.array_equal(one.basis, other.basis), "broadcasting changed the basis"
+
+# %% [markdown]
+# ## Mixed precision, LoRA, torch.compile
+#
+# **Mixed precision.** Under autocast a block may return bfloat16. `penalty` and `states_of` widen it to float32 in
+# PyTorch before NumPy sees it, and the gradient comes back in the block's dtype. In float16 add the penalty to the loss
+# *before* `scaler.scale(loss)`: each state's gradient is $\lambda / n$ long, which float16 rounds to 0 for n above some
+# ten thousand if it is not scaled. A state above 65,504 is infinite in float16, and `states_of` says so. Expect the
+# penalty of bfloat16 states within a percent of float32's.
+#
+# **LoRA.** Only adapters train. The penalty at block $i$ can move only adapters at block $i$ or before it; with all of
+# them after it the held tensor has no gradient, and `take` raises instead of doing nothing. The model has less freedom
+# to give way, so expect to need a larger strength for the same effect; gradient checkpointing with frozen embeddings
+# needs `model.enable_input_require_grads()`.
+#
+# **torch.compile.** The hook is compiled with the model: enter `hold` once, before the first compiled call, around the
+# whole loop, and `take` once per step; `held.clear()` after passes that are no step (the refresh, the loss on dev).
+# The penalty itself is NumPy and stays outside of what is compiled. On a GPU the states at the mask travel to the host
+# and their gradient back, once per step.
+
+# %%
+core, model = cores["decoupled"], models["decoupled"]
+inputs, mask, _, _ = next(batches(dev_keys, np.random.default_rng(0)))
+with torch.no_grad(), hold(model.encoder.layers[1]) as held:
+    model(**inputs)
+    (h,) = held.take()
+    full, half = (core.penalty(h.to(dtype)[mask]).item() for dtype in (torch.float32, torch.bfloat16))
+wb.show("penalty of bfloat16 states over that of float32", half / full, 1, 0.01)
+
+frozen = new_model().requires_grad_(False)
+frozen.encoder.layers[2 if BLOCKS > 2 else 1].requires_grad_(True)  # as adapters after the held block would be
+refused = ""
+with hold(frozen.encoder.layers[0]) as held:
+    frozen(**inputs)
+    try:
+        held.take()
+    except TinyDecoupleError as error:
+        refused = str(error)
+print("refused:", refused)
+
+# %% [markdown]
+# ## What you have learned, as assertions
+
+# %%
+assert "has no gradient" in refused, "a penalty without effect was let through"
+assert abs(half / full - 1) < 0.02, "bfloat16 states cost something else"
+assert all(len(log) == 6 for log in logs.values()), "a refresh was left out"
+assert all(not block._forward_hooks for model in models.values() for block in model.encoder.layers), "a hook stayed"
+if not wb.SMOKE:
+    plain, decoupled, random = (checked[arm][1] for arm in ARMS)
+    assert decoupled["code"] > plain["code"] + 0.1, "the penalty has not made the standard harder to tell"
+    assert decoupled["code"] > random["code"] + 0.1, "a random direction does as much"
+    assert plain["code"] < plain["dealt"] - 0.2, "there was nothing to take away"
+    assert checked["decoupled"][BLOCKS - 1]["code"] < 0.5, "the last block does not make the variety anew"
+    assert all_tokens["code"] > plain["code"], "the template does not dilute"
+    assert turned[768, 2048] > turned[768, 8192] < turned[2048, 8192] < turned[4096, 8192], "n against d"
+print("tutorial 11: all assertions hold")
+
+# %% [markdown]
+# ## Exercises
+# 1. Hold the *last* block instead, at the same strength. What do you expect of the loss, and why?
+# 2. `finetune` refreshes 6 times. What would `refreshes=1` do to the probe, which then sees the untrained model only?
+# 3. Your model is an encoder-decoder, and its encoder runs twice per step (two views of a sentence). What does `take`
+#    return, and how do you write the penalty?
+#
+# Answers: `hint(1)`, `hint(2)`, `hint(3)`. Try first.
+#
+# ## Where to read next
+# `tinydecouple/training/hook.py`, then `tinydecouple/training/decoupler.py`; for the table over a file of states,
+# `tinydecouple/evaluation/probe_report.py`.
+
+
+# %%
+def hint(number: int) -> str:
+    """The answer to an exercise."""
+    return {1: """
+The next word depends on the variety, and nothing follows the last block that could make the variety anew: loss and
+penalty pull against each other. Either the loss rises or the code length stays low (tutorial 9 saw it at layer 2 of 2).
+""", 2: """
+The basis is fitted to states of random weights, which know the variety only by the words; training then moves the
+variety to other directions, and the penalty goes on emptying an old one. A fresh probe finds the standard.
+""", 3: """
+take returns two tensors, in the order of the runs. Write first, second = held.take() and add the penalties of
+first[mask_1] and second[mask_2]; or concatenate the states at the masks, (n, d), for one mean over all tokens.
+"""}[number]
