@@ -77,7 +77,7 @@ def test_undecodable_corpus(tsv, tmp_path, capsys):
     (["phrasebook", "--keys", "1000000"], "meanings; ask for fewer"),
     (["--show", "is-far/hotel", "--export", "x.tsv"], "argument --export: not allowed with argument --show"),
     (["--show", "order/tea"], "no such meaning; keys are like order/"),
-    (["family", "--show", "m1"], "no such key; some are m00000"),
+    (["family", "--keys", "60", "--show", "m1"], "no such key; some are m00000"),
     (["--overlap", "1.5"], "argument --overlap: 1.5 is not within 0 to 1"),
     (["--per-variety", "0"], "argument --per-variety: 0 is not within 1 to"),
     (["--keys", "many"], "argument --keys: invalid int value: 'many'"),
@@ -158,13 +158,13 @@ def test_evaluate_one_run_and_two(runs, capsys):
     assert json.loads((runs / "plain" / "test" / "scores.json").read_text(encoding="utf-8"))["split"] == "test"
 
 
-@pytest.mark.parametrize("made, standard, pivot, last", [
-    ("phrasebook", "msa", "en", "tun"), ("family", "std", "piv", "f4")])
-def test_corpus_shows_and_exports(tmp_path, capsys, made, standard, pivot, last):
-    small = ["--keys", "60", "--per-variety", "10"]
+@pytest.mark.parametrize("made, standard, pivot, first, last", [
+    ("phrasebook", "msa", "en", "cai", "tun"), ("family", "std", "piv", "a1", "f4")])
+def test_corpus_shows_and_exports(tmp_path, capsys, made, standard, pivot, first, last):
+    small = ["--keys", "60", "--per-variety", "10", "--varieties", f"{first},{last}"]
     main(["corpus", made, *small])
     out = capsys.readouterr().out
-    assert f"\n{last} " in out and "\nkey " in out and "chrF" in out
+    assert f"\n{first} " in out and f"\n{last} " in out and "\nkey " in out and "chrF" in out
     main(["corpus", made, *small, "--export", str(tmp_path / "c.tsv")])
     main(["corpus", str(tmp_path / "c.tsv"), "--standard", standard, "--pivot", pivot, "--per-variety", "10",
           "--export", str(tmp_path / "d.tsv")])
@@ -209,7 +209,7 @@ def test_one_meaning_in_all_varieties_by_region(capsys):
 def test_a_corpus_without_a_pivot(tsv, tmp_path, capsys):
     path = tmp_path / "corpus.tsv"
     path.write_text("".join(line for line in CORPUS.splitlines(True) if "\ten\t" not in line), encoding="utf-8")
-    smoke = ["--width", "16", "--heads", "2", "--vocabulary", "300"]
+    smoke = ["--width", "16", "--heads", "2", "--blocks", "1", "--vocabulary", "300", "--arms", "plain"]
     main(["demo", "--smoke", "--corpus", tsv, "--standard", "std", "--run", str(tmp_path / "run"), *smoke])
     out = capsys.readouterr().out
     assert "| std -> dialect" in out and "| en ->" not in out and "-> en" not in out

@@ -8,6 +8,7 @@ import pytest
 
 from tinydecouple.cli import main
 from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.evaluation import probe_report
 from tinydecouple.evaluation.probe_report import (
     States,
     gather_states,
@@ -16,21 +17,23 @@ from tinydecouple.evaluation.probe_report import (
     probing_table,
     read_states,
 )
+from tinydecouple.method import codelength
 from tinydecouple.method.planted import plant
+from tinydecouple.method.probe import fit
 
 
 @pytest.fixture(scope="module")
 def planted():
     """Layer 0 is noise, layer 1 has three classes planted."""
-    p = plant(3000, 16, 3, 3.0, np.random.default_rng(2))
+    p = plant(1000, 16, 3, 3.0, np.random.default_rng(2))
     noise = np.random.default_rng(3).normal(size=p.h.shape)
-    return States({0: noise, 1: p.h}, p.y, np.arange(3000) // 5, ["std", "x1", "x2"])
+    return States({0: noise, 1: p.h}, p.y, np.arange(1000) // 5, ["std", "x1", "x2"])
 
 
 @pytest.fixture(scope="module")
 def found(planted):
     """What the probe finds at both layers, noise first."""
-    return [probe_layer(planted.h[i], planted, 4, np.random.default_rng(1)) for i in (0, 1)]
+    return [probe_layer(planted.h[i], planted, 3, np.random.default_rng(1)) for i in (0, 1)]
 
 
 def test_a_planted_layer_is_distinguished_from_a_layer_of_noise(planted, found):
@@ -50,7 +53,7 @@ def test_a_planted_layer_is_distinguished_from_a_layer_of_noise(planted, found):
     np.testing.assert_allclose(signal["angles"], np.transpose(signal["angles"]), atol=1e-6)
     text = probing_table({0: noise, 1: signal}, planted.names)
     assert f" {signal['variational_bits']:.3f} |" in text and f" {signal['angles'][0][2]:.1f} |" in text
-    assert f"n = 3000 states, H(Y) = {signal['entropy_bits']:.3f} bits per state" in " ".join(text.split())
+    assert f"n = 1000 states, H(Y) = {signal['entropy_bits']:.3f} bits per state" in " ".join(text.split())
 
 
 def test_no_signal_costs_what_dealt_labels_cost(found):
@@ -69,12 +72,17 @@ def test_held_out_accuracy_is_of_states_the_probe_has_not_seen():
     assert 0.35 < got < 0.65, f"accuracy {got:.2f} on random labels: has the probe seen the held-out states?"
 
 
-def test_a_direction_that_dominates_is_shown_and_warns_nobody(planted, recwarn):
+def test_a_direction_that_dominates_is_shown_and_warns_nobody(planted, recwarn, monkeypatch):
+    """And the null is the 95th percentile of the angles between refits, here 0 to 100 degrees; fits of 5 steps do."""
+    for module in (probe_report, codelength):
+        monkeypatch.setattr(module, "fit", lambda probe, h, y, rng, steps=None: fit(probe, h, y, rng, 5))
+    monkeypatch.setattr(probe_report, "angle_null", lambda *args: np.radians(np.arange(101)))
     few = States({}, planted.y[:300], planted.keys[:300], planted.names)
     loud = planted.h[1][:300].copy()
     loud[:, 0] *= 100
     found = probe_layer(loud, few, 2, np.random.default_rng(1))
     assert found["dominance_percent"] > 90 and not recwarn.list
+    assert found["null"] == pytest.approx(95)
 
 
 def test_states_of_a_run_are_balanced_and_keep_sentences_whole(corpus, tokenizer, model):

@@ -26,6 +26,10 @@ def test_the_same_configuration_is_taken_up_another_refused(tmp_path):
     other = {**config, "train": {"learning_rate": 0.2, "seed": 1}}
     with pytest.raises(TinyDecoupleError, match=r"\(train.learning_rate: stored 0.1, asked for 0.2\)"):
         open_run(tmp_path / "run", other, overwrite=False)
+    deep = [{"kind": "demo", "arms": {"plain": {"strength": strength}}} for strength in (0, 1)]
+    open_run(tmp_path / "deep", deep[0], overwrite=False)
+    with pytest.raises(TinyDecoupleError, match=r"\(arms.plain.strength: stored 0, asked for 1\)"):
+        open_run(tmp_path / "deep", deep[1], overwrite=False)
     assert (tmp_path / "run" / "kept").exists(), "a refusal must lose nothing"
     open_run(tmp_path / "run", other, overwrite=True)
     assert not (tmp_path / "run" / "kept").exists() and read_config(tmp_path / "run")["train"]["learning_rate"] == 0.2
