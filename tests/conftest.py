@@ -49,7 +49,7 @@ def runs(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("runs")
     small = ["--width", "16", "--blocks", "1", "--heads", "2", "--vocabulary", "600", "--epochs", "1"]
-    few = ["--corpus", "family", "--keys", "60", "--per-variety", "10", "--trickle", "2"]
+    few = ["--corpus", "family", "--keys", "60", "--per-variety", "10", "--trickle", "2", "--varieties", "a1,a2,b1"]
     main(["pretrain", "--run", str(folder / "pretrained"), *few, *small])
     main(["finetune", "--from", str(folder / "pretrained"), "--run", str(folder / "plain"), "--epochs", "1",
           "--layer", "1", "--strength", "0", "--refreshes", "2"])

@@ -1,5 +1,6 @@
 """The command line: every command, and every mistake in one line with exit code 2."""
 
+import contextlib
 import importlib.util
 import io
 import json
@@ -10,6 +11,7 @@ import sys
 import pytest
 
 from tinydecouple.cli import main, parser
+from tinydecouple.training.pipeline import run_corpus
 
 WORDS = [f"{'abcd'[i // 10]}{'klmnopqrst'[i % 10]}" for i in range(40)]  # not numbers: these fold into one another
 CORPUS = "key\tvariety\ttext\n" + "".join(
@@ -37,14 +39,26 @@ def fails(capsys, *argv):
     (lambda t: t.replace("variety", "lang", 1), "corpus.tsv:1: columns found"),
     (lambda t: t + "k1\tdia\tagain\n", "corpus.tsv:122: key 'k1' has a second row"),
     (lambda t: t.replace("dia says an\n", "\n", 1), "corpus.tsv:13: empty text"),
-    (lambda t: t.replace("\tdia\t", "\tstd2\t", 1), "'std2' has no rows in"),
-    (lambda t: "\n".join(t.split("\n")[:10]), "too few sentences to split"),
 ])
 @pytest.mark.parametrize("command", ["corpus", "pretrain", "demo"])
 def test_bad_corpus(tsv, tmp_path, capsys, command, change, says):
     (tmp_path / "corpus.tsv").write_text(change(CORPUS), encoding="utf-8")
     place = [tsv] if command == "corpus" else ["--corpus", tsv, "--run", tmp_path / "run"]
     assert says in fails(capsys, command, *place, "--standard", "std", "--pivot", "en")
+    assert not (tmp_path / "run").exists(), "a run directory was begun on a bad corpus"
+
+
+@pytest.mark.parametrize("change, says", [
+    (lambda t: t.replace("\tdia\t", "\tstd2\t", 1), "std2"),
+    (lambda t: "\n".join(t.split("\n")[:10]), "too few sentences to split"),
+])
+def test_a_corpus_to_look_at_but_not_to_train_on(tsv, tmp_path, capsys, change, says):
+    """`corpus` shows what is there and marks what cannot be trained; training refuses before a run is begun."""
+    (tmp_path / "corpus.tsv").write_text(change(CORPUS), encoding="utf-8")
+    named = ("--standard", "std", "--pivot", "en")
+    main(["corpus", tsv, *named])
+    assert "std" in capsys.readouterr().out
+    assert says in fails(capsys, "demo", "--corpus", tsv, "--run", tmp_path / "run", *named)
     assert not (tmp_path / "run").exists(), "a run directory was begun on a bad corpus"
 
 
@@ -61,7 +75,7 @@ def test_undecodable_corpus(tsv, tmp_path, capsys):
     (["--standard", "std"], "go with a path; the phrasebook knows its own"),
     (["family", "--tables", "x"], "--tables goes with the phrasebook, not with family"),
     (["phrasebook", "--keys", "1000000"], "meanings; ask for fewer"),
-    (["--show", "is-far/hotel", "--export", "x.tsv"], "leave out --export and --figure"),
+    (["--show", "is-far/hotel", "--export", "x.tsv"], "argument --export: not allowed with argument --show"),
     (["--show", "order/tea"], "no such meaning; keys are like order/"),
     (["family", "--show", "m1"], "no such key; some are m00000"),
     (["--overlap", "1.5"], "argument --overlap: 1.5 is not within 0 to 1"),
@@ -134,10 +148,12 @@ def test_a_changed_corpus_file_is_noticed(tsv, tmp_path, capsys):
 
 def test_evaluate_one_run_and_two(runs, capsys):
     main(["evaluate", str(runs / "plain")])
-    assert "| std -> dialect, mean of 25 |" in capsys.readouterr().out
+    assert "| std -> dialect, mean of 3 |" in capsys.readouterr().out
     main(["evaluate", str(runs / "plain"), "--against", str(runs / "pretrained"), "--split", "test"])
     out = capsys.readouterr().out
     assert "95 % paired bootstrap" in out
+    assert f"| copy | {runs / 'pretrained'} | {runs / 'plain'} | {runs / 'plain'} - {runs / 'pretrained'} |" in \
+        " ".join(out.split()), "the run named --against comes first: the other's difference is to it"
     assert out == (runs / "plain" / "test" / "table.md").read_text(encoding="utf-8") + "\n"
     assert json.loads((runs / "plain" / "test" / "scores.json").read_text(encoding="utf-8"))["split"] == "test"
 
@@ -199,17 +215,51 @@ def test_a_corpus_without_a_pivot(tsv, tmp_path, capsys):
     assert "| std -> dialect" in out and "| en ->" not in out and "-> en" not in out
 
 
-def test_smoke_goes_through_every_stage_and_shows_its_result_again(tmp_path, capsys):
-    run = tmp_path / "demo"
-    main(["demo", "--smoke", "--run", str(run)])
-    first, said = capsys.readouterr()
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """A demo of three dialects, with options of its own for each stage: run directory, arguments, stdout, stderr."""
+    run = tmp_path_factory.mktemp("demo") / "demo"
+    argv = ["demo", "--smoke", "--run", str(run), "--varieties", "cai,tun,fes", "--keys", "60", "--per-variety", "20",
+            "--width", "16", "--heads", "2", "--blocks", "2", "--beam", "2", "--noise", "0.2", "--strength", "0.3",
+            "--epochs", "2", "--learning-rate", "0.005", "--pretrain-epochs", "1", "--pretrain-learning-rate", "0.02"]
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        main(argv)
+    return run, argv, out.getvalue(), err.getvalue()
+
+
+def test_every_option_of_a_demo_reaches_its_stage(smoke):
+    def read(name):
+        return json.loads((smoke[0] / name).read_text(encoding="utf-8"))
+
+    pre = read("pretrained/config.json")
+    assert (pre["train"]["epochs"], pre["train"]["learning_rate"], pre["corpus"]["noise"]) == (1, 0.02, 0.2)
+    starts = {}
+    for name, strength, subspace in (("plain", 0, "probe"), ("decoupled", 0.3, "probe"),
+                                     ("random", 0.3, "random-from-states")):
+        config, scores = read(f"{name}/config.json"), read(f"{name}/test/scores.json")
+        assert (config["train"]["epochs"], config["train"]["learning_rate"]) == (2, 0.005), name
+        assert (config["decouple"]["strength"], config["decouple"]["subspace"]) == (strength, subspace), name
+        assert (scores["split"], scores["beam"]) == ("test", 2)
+        log = [json.loads(line) for line in (smoke[0] / name / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+        assert {record["strength"] for record in log if "strength" in record} == {strength}, name
+        starts[name] = next(record["loss"] for record in log if "loss" in record)
+        for row in read("scores.json")["rows"]:
+            assert row["scores"][name] == pytest.approx(scores["directions"][row["name"]]["chrf++"]), \
+                f"the table's {name} is not what {name} scored"
+    assert len(set(starts.values())) == 1, f"arms start from other weights or another batch: {starts}"
+    rows = (smoke[0] / "plain" / "test" / "translations.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    assert {row.split("\t")[2] for row in rows} == set(run_corpus(smoke[0] / "plain").keys("test"))
+
+
+def test_smoke_goes_through_every_stage_and_shows_its_result_again(smoke, capsys):
+    run, argv, first, said = smoke
     assert "done in" in said
     for name in ("config.json", "scores.json", "table.md", "pretrained/checkpoint.pt", "plain/test/translations.tsv",
                  "decoupled/test/scores.json", "random/log.jsonl", "plain/config.json"):
         assert (run / name).exists(), f"{name} is missing from the run directory"
-    assert first.count("reference") == 5 and "msa -> dialect, mean of 25" in first and str(run) in first
+    assert first.count("reference") == 5 and "msa -> dialect, mean of 3" in first and str(run) in first
     assert not list(run.rglob("*.part")), "a temporary file was left behind"
-    main(["demo", "--smoke", "--run", str(run)])
+    main(argv)
     again, said = capsys.readouterr()
     assert again == first and "pretraining" not in said
 

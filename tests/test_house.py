@@ -2,16 +2,26 @@
 
 import ast
 import re
+import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from tinydecouple.text.readers import FORMATS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "tinydecouple"
 FLOW = ("text", "model", "method", "training", "evaluation", "study")  # a folder imports itself and those before it
 FILES = sorted(PACKAGE.rglob("*.py"))
-BUDGETS = {"tinydecouple/method": 900, "tinydecouple/model tinydecouple/method tinydecouple/training": 1800,
-           "tinydecouple": 5000}  # 4,500 until five formats of real corpora, 550 lines, came in
+BUDGETS = {  # lines per folder
+    "tinydecouple/text": 2750,  # 2,300 until every door was cleaned, files were hashed as read, and two formats more
+    "tinydecouple/method": 1000,  # 900 until ranks followed the dtype and sums ran in blocks of rows
+    "tinydecouple/evaluation": 1300,
+    "tinydecouple/study": 900,
+    "tinydecouple/model tinydecouple/method tinydecouple/training": 2350,  # the reading path; the hook, 150, is new
+    "tinydecouple": 7000}
+COLUMNS = {"method": 120, "training": 120, "model": 120}  # where people come to read; 120 elsewhere
 WORDS = {  # a word that is not ours -> ours
     r"high(er)?-resource|dominant language": "standard",
     r"low(er)?-resource": "dialect",
@@ -60,8 +70,7 @@ def test_imports_point_backwards_along_the_flow(path):
 
 @pytest.mark.parametrize("path", [p for p in FILES if folder_of(p) == "method"], ids=lambda p: p.name)
 def test_method_is_numpy_only(path):
-    inside = {"numpy", "tinydecouple", "dataclasses", "typing", "collections"}
-    outside = {n.split(".")[0] for n in imports(path)} - inside
+    outside = {n.split(".")[0] for n in imports(path)} - {"numpy", "tinydecouple"} - sys.stdlib_module_names
     assert not outside, f"method/{path.name} imports {sorted(outside)}; it may import NumPy and errors.py only"
 
 
@@ -72,8 +81,34 @@ def lines(*paths: Path) -> int:
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_a_file_fits_in_one_reading(path):
     assert lines(path) <= 250, f"{path.name} has {lines(path)} lines, budget 250: split it by what it does"
-    widest = max((len(line) for line in path.read_text(encoding="utf-8").splitlines()), default=0)
-    assert widest <= 120, f"{path.name} has a line of {widest} characters, most 120"
+    widest, number = max(((len(line), i) for i, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)),
+                         default=(0, 0))
+    most = COLUMNS.get(folder_of(path), 120)
+    assert widest <= most, f"{path.name}:{number} has {widest} characters, at most {most}"
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.name != "cli.py"], ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_only_cli_py_speaks_of_flags(path):
+    """A library error names a `parameter`; the command line makes a --flag of it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found = re.search(r"(?<![\w-])--[a-z][a-z-]+", node.value)
+            assert not found, f"{path.name}:{node.lineno} says {found and found.group()}; write `{found.group()[2:]}`"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_format_is_one_module_with_four_things(name):
+    for thing in ("SHAPE", "USUAL", "recognised", "read"):
+        assert hasattr(FORMATS[name], thing), f"formats/{name}.py lacks {thing}"
+    assert (PACKAGE / "text" / "formats" / f"{name}.py").exists()
+
+
+def test_one_statement_per_line_where_people_read():
+    for path in (p for p in FILES if folder_of(p) in COLUMNS):
+        lines_of = [node.lineno for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+                    if isinstance(node, ast.stmt) and not isinstance(node, ast.FunctionDef | ast.ClassDef)]
+        twice = [line for line, count in Counter(lines_of).items() if count > 1]
+        assert not twice, f"{path.name}:{twice} hold two statements"
 
 
 @pytest.mark.parametrize("folders, budget", BUDGETS.items())

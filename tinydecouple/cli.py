@@ -91,9 +91,10 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
 
     corpus = command(do.corpus_command, "show a corpus: counts, distance to the standard, examples; or write it as TSV")
     corpus.add_argument("corpus", nargs="?", default=CorpusOptions().corpus, help=CORPUS["help"])
-    corpus.add_argument("--show", metavar="KEY", help="print one meaning in every variety, by region")
-    corpus.add_argument("--figure", type=Path, help="PNG file for a heat map of the distances; needs matplotlib")
-    corpus.add_argument("--export", type=Path, help="file to write as long TSV")
+    what = corpus.add_mutually_exclusive_group()
+    what.add_argument("--show", metavar="KEY", help="print one meaning in every variety, by region")
+    what.add_argument("--figure", type=Path, help="PNG file for a heat map of the distances; needs matplotlib")
+    what.add_argument("--export", type=Path, help="file to write as long TSV")
     add_options(corpus, CorpusOptions(), without="corpus")
 
     pre = command(do.pretrain_command, "train tokeniser and model so that the standard is dominant")

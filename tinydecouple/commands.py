@@ -21,7 +21,8 @@ from tinydecouple.model.transformer import ModelOptions, Transformer, pick_devic
 from tinydecouple.study.cells import score_run, train_arms
 from tinydecouple.study.conditions import apply, choose_arms, demo_arms
 from tinydecouple.text.corpus import write_tsv
-from tinydecouple.text.corpus_stats import distances, summary
+from tinydecouple.text.corpus_stats import MANY, distances, summary
+from tinydecouple.text.hygiene import clean
 from tinydecouple.text.phrasebook.meanings import meanings, phrasebook, render
 from tinydecouple.text.readers import CorpusOptions, load_corpus, region_of
 from tinydecouple.training.batches import prompt
@@ -80,35 +81,34 @@ def demo_command(args: argparse.Namespace) -> None:
 
 def corpus_command(args: argparse.Namespace) -> None:
     chosen = options(CorpusOptions, args)
-    if args.show is not None and (args.export or args.figure):
-        raise TinyDecoupleError("--show prints one meaning; leave out --export and --figure")
     if args.show is not None:
-        print(show(chosen, args.show))
+        print(show(chosen, clean(args.show)[0]))
         return
-    corpus = load_corpus(chosen)
+    corpus = load_corpus(chosen, strict=False)  # to look at, even if some of it cannot be trained
     if args.export:
         write(args.export, write_tsv(corpus))
         say(f"wrote {args.export}")
         return
-    matrix = distances(corpus)
+    matrix = distances(corpus, every=args.figure is not None or len(corpus.varieties) <= MANY)
     print(summary(corpus, matrix, lambda variety: region_of(chosen, corpus.standard, variety)))
     if args.figure and not figures.draw_distances(args.figure, matrix, list(corpus.varieties)):
-        raise TinyDecoupleError("--figure: a picture needs matplotlib; pip install matplotlib")
+        raise TinyDecoupleError("a picture needs matplotlib; pip install matplotlib")
 
 
 def show(chosen: CorpusOptions, key: str) -> str:
     """One meaning in every variety; of the phrasebook, any of its meanings, the cities by region."""
     if chosen.corpus != "phrasebook":
-        corpus = load_corpus(dataclasses.replace(chosen, per_variety=sys.maxsize))
+        corpus = load_corpus(dataclasses.replace(chosen, per_variety=sys.maxsize), strict=False)
         if key not in corpus.texts:
-            raise TinyDecoupleError(f"--show {key}: no such key; some are {', '.join([*corpus.texts][:3])}")
+            near = get_close_matches(key, [*corpus.texts][:10_000]) or [*corpus.texts][:3]
+            raise TinyDecoupleError(f"{key}: no such key; some are {', '.join(near)}")
         row = corpus.texts[key]
         return "\n".join(f"{variety:8} {row[variety]}" for variety in corpus.varieties if variety in row)
     tables = phrasebook(chosen.table_folder)
     found = {meaning.key: meaning for meaning in meanings(tables)}
     if key not in found:
         near = get_close_matches(key, [k for k in found if k.startswith(key.split("/")[0] + "/")] or found, 3, 0)
-        raise TinyDecoupleError(f"--show {key}: no such meaning; keys are like {', '.join(near)}")
+        raise TinyDecoupleError(f"{key}: no such meaning; keys are like {', '.join(near)}")
     lines = [f"{found[key].key}: {tables.templates[found[key].template].domain}"]
     lines += [f"  {v:4} {name:24} {render(tables, found[key], v)}"
               for v, name in (("en", "English"), ("msa", "Modern Standard Arabic"))]
@@ -162,16 +162,16 @@ def probe_command(args: argparse.Namespace) -> None:
 
 
 def translate_command(args: argparse.Namespace) -> None:
-    model, tokenizer, _ = load_model(args.run, pick_device(args.device))
+    model, tokenizer, config = load_model(args.run, pick_device(args.device))
     lines = []
     for number, raw in enumerate(sys.stdin.buffer.read().removesuffix(b"\n").split(b"\n"), start=1):
-        try:
-            lines.append(raw.decode("utf-8").strip())
+        try:  # cleaned as the run's corpus was: the model has seen no other text
+            lines.append(clean(raw.decode("utf-8"), config["corpus"]["strip_marks"])[0])
         except UnicodeDecodeError:
-            raise TinyDecoupleError(f"standard input, line {number}: not UTF-8") from None
-    spoken = [line for line in lines if line]
-    outputs = iter(tokenizer.decode(decode(model, prompt(tokenizer, args.source, args.target, spoken), tokenizer.end,
-                                           args.beam)))
+            raise TinyDecoupleError(f"standard input, line {number}: not UTF-8; convert it") from None
+    sentences = [line for line in lines if line]
+    prompts = prompt(tokenizer, clean(args.source)[0], clean(args.target)[0], sentences)
+    outputs = iter(tokenizer.decode(decode(model, prompts, tokenizer.end, args.beam)))
     for line in lines:
         print(one_line(next(outputs)) if line else "")
 

@@ -66,7 +66,7 @@ smuggled = set(tokenizer.tags.values()) & set(tokenizer.encode([" ".join(f"<|{v}
 # %% [markdown]
 # ## 3. Crowding starts here
 #
-# Pieces a word, on dev. Do not compare a variety with another one right away: words differ in length. Compare **one
+# pieces per word, on dev. Do not compare a variety with another one right away: words differ in length. Compare **one
 # variety under tokenisers that were trained on different amounts of its text**:
 # - *equal*: all 2,400 training sentences of every variety;
 # - *trickle*: 2,400 of English and the standard, 20 of each dialect;
@@ -80,7 +80,7 @@ smuggled = set(tokenizer.tags.values()) & set(tokenizer.encode([" ".join(f"<|{v}
 
 # %%
 def pieces_a_word(tokenizer: Tokenizer, *varieties: str) -> float:
-    """Pieces a word on dev; the mean over varieties."""
+    """pieces per word on dev; the mean over varieties."""
     columns = [corpus.column(v, corpus.keys("dev", v)) for v in varieties]
     return float(np.mean([sum(map(len, tokenizer.encode(texts))) / sum(len(text.split()) for text in texts)
                           for texts in columns]))
@@ -94,11 +94,11 @@ sizes = (500, 800) if wb.SMOKE else (1000, 2000, 4000)
 made = {(name, size): Tokenizer(train_tokenizer(texts, size)) for name, texts in trained_on.items() for size in sizes}
 of = {name: {v: pieces_a_word(made[name, sizes[-1]], v) for v in corpus.varieties} for name in trained_on}
 dialects = {name: np.mean([of[name][v] for v in corpus.dialects]) for name in of}
-wb.show("equal: dialects less standard", dialects["equal"] - of["equal"]["msa"], 0.015, 0.03, "pieces a word")
-wb.show("trickle: standard", of["trickle"]["msa"], 1.29, 0.03, "pieces a word")
-wb.show("trickle: dialects, mean", dialects["trickle"], 2.19, 0.15, "pieces a word")
-wb.show("Cairo first: Cairo", of["Cairo first"]["cai"], 1.32, 0.03, "pieces a word")
-wb.show("Cairo first: standard", of["Cairo first"]["msa"], 2.14, 0.1, "pieces a word")
+wb.show("equal: dialects less standard", dialects["equal"] - of["equal"]["msa"], 0.015, 0.03, "pieces per word")
+wb.show("trickle: standard", of["trickle"]["msa"], 1.29, 0.03, "pieces per word")
+wb.show("trickle: dialects, mean", dialects["trickle"], 2.19, 0.15, "pieces per word")
+wb.show("Cairo first: Cairo", of["Cairo first"]["cai"], 1.32, 0.03, "pieces per word")
+wb.show("Cairo first: standard", of["Cairo first"]["msa"], 2.14, 0.1, "pieces per word")
 
 # %% [markdown]
 # A word in three pieces is three predictions, each of which can go wrong, and its pieces were merged for the sake of
@@ -111,15 +111,15 @@ wb.show("Cairo first: standard", of["Cairo first"]["msa"], 2.14, 0.1, "pieces a 
 
 # %%
 own = {v: pieces_a_word(tokenizer, v) for v in corpus.varieties}
-wb.show("the pretrained run's tokeniser: standard", own["msa"], 1.39, 0.03, "pieces a word")
-wb.show("the same, dialects, mean", np.mean([own[v] for v in corpus.dialects]), 1.54, 0.04, "pieces a word")
+wb.show("the pretrained run's tokeniser: standard", own["msa"], 1.39, 0.03, "pieces per word")
+wb.show("the same, dialects, mean", np.mean([own[v] for v in corpus.dialects]), 1.54, 0.04, "pieces per word")
 if figure := wb.new_figure(9, 3.6):
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     colours = {"equal": "tab:gray", "trickle": "tab:orange", "Cairo first": "tab:blue", "pretrained run": "tab:green"}
     for i, (name, values) in enumerate({**of, "pretrained run": own}.items()):
         left.bar(np.arange(len(own)) + 0.2 * (i - 1.5), list(values.values()), 0.2, color=colours[name], label=name)
     left.set_xticks(range(len(own)), own)
-    left.set(ylabel="pieces a word, dev", title=f"vocabulary of {sizes[-1]}")
+    left.set(ylabel="pieces per word, dev", title=f"vocabulary of {sizes[-1]}")
     left.legend(fontsize=8)
     for name in ("equal", "trickle"):
         for label, varieties, style in (("standard", ("msa",), "o-"), ("dialects", corpus.dialects, "s--")):
@@ -213,7 +213,7 @@ print("tutorial 2: all assertions hold")
 
 # %% [markdown]
 # ## Exercises
-# 1. English, with 2,400 sentences in all three tokenisers, needs 1.33 pieces a word in *equal* and 1.19 in *trickle*.
+# 1. English, with 2,400 sentences in all three tokenisers, needs 1.33 pieces per word in *equal* and 1.19 in *trickle*.
 #    Why does it gain, when its own text has not changed?
 # 2. In *trickle*, does a larger vocabulary close the gap? Read the right-hand figure, and say what would.
 # 3. Suppose `collate` gave the tag of the target the target's variety. What would the code length of the probe at
@@ -233,7 +233,7 @@ def hint(number: int) -> str:
 The vocabulary is full at 4,000. In trickle the dialects have hardly a vote, so the merges that they won in equal go to
 English and the standard. One variety's pieces are another's missing ones.
 """, 2: """
-No: both curves fall, and the gap in pieces a word hardly narrows, as further merges again go to the text that is there.
+No: both curves fall, and the gap in pieces per word hardly narrows, as further merges again go to the text there is.
 More text of the dialects would. Counting their 20 sentences many times gives them a larger say, but only for the words
 that stand in these.
 """, 3: """

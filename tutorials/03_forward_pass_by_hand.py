@@ -169,8 +169,8 @@ for layer, (expected, spread) in enumerate(((1.27, 0.2), (54, 12), (60, 15))):
 predicted = batch.labels != IGNORE  # (b, t)
 p = softmax(logits[predicted])[np.arange(predicted.sum()), batch.labels[predicted]]  # (T,)
 loss_by_hand = -np.log(p).mean()
-wb.show("loss, English to the standard, dev", loss_by_hand, 1.2, 0.3, "nats a token")
-wb.show("the same less batch_loss", loss_by_hand - loss.item(), 0, 1e-5, "nats a token")
+wb.show("loss, English to the standard, dev", loss_by_hand, 1.2, 0.3, "nats per token")
+wb.show("the same less batch_loss", loss_by_hand - loss.item(), 0, 1e-5, "nats per token")
 
 # %% [markdown]
 # ## Translating, and the cache
@@ -181,7 +181,7 @@ wb.show("the same less batch_loss", loss_by_hand - loss.item(), 0, 1e-5, "nats a
 # $$ n + (n + 1) + \dots + (n + m - 1) = mn + \frac{m(m-1)}{2} \quad \text{positions, against} \quad n + m - 1 $$
 #
 # if the keys and values of earlier positions are kept (the *cache*). Causality makes that exact: nothing appended
-# changes them. In its matrices a position costs $12 d^2$ multiplications a block: $3 d^2$ for $Q, K, V$, $d^2$ for
+# changes them. In its matrices a position costs $12 d^2$ multiplications per block: $3 d^2$ for $Q, K, V$, $d^2$ for
 # $W_o$, $8 d^2$ after it. `model.decode` keeps a cache; count its positions at the embedding. Over 16 sentences expect
 # some 17 a sentence in place of 100, and the same translations, all of them: a single one may survive a wrong cache.
 
@@ -207,8 +207,8 @@ hook = model.embedding.register_forward_hook(lambda module, inputs, result: seen
 cached = [decode(model, [prompt], tokenizer.end)[0] for prompt in prompts]
 hook.remove()
 print(f"  by hand {tokenizer.decode([outputs[0]])[0]}   with a cache {tokenizer.decode([cached[0]])[0]}")
-wb.show("positions a sentence, by hand", sum(map(sum, asked)) / len(prompts), 101, 20)
-wb.show("positions a sentence, with the cache", sum(seen) / len(prompts), 17, 2)
+wb.show("positions per sentence, by hand", sum(map(sum, asked)) / len(prompts), 101, 20)
+wb.show("positions per sentence, with the cache", sum(seen) / len(prompts), 17, 2)
 
 # %% [markdown]
 # ## What you have learned, as assertions

@@ -22,7 +22,7 @@ from tinydecouple.training.batches import finetuning_examples, pretraining_examp
 #
 # **Pretraining** makes the standard dominant: English to Modern Standard Arabic and back, the standard to itself, and
 # of each dialect a trickle of 20 sentences. **Fine-tuning** then teaches the standard to each dialect and back, at
-# most 1,000 sentences a dialect. Both minimise the same loss, the mean cross-entropy of the target's tokens (THEORY
+# most 1,000 sentences per dialect. Both minimise the same loss, the mean cross-entropy of the target's tokens (THEORY
 # (5) with all weights 1):
 #
 # $$ L_{MT} = \frac1T \sum_t -\log p(x_{t+1} \mid x_{\le t}) $$
@@ -102,13 +102,13 @@ for d in group(systems[0], "msa", "en")["msa -> dialect"]:
 # %%
 log = [json.loads(line) for line in (wb.finetuned("plain") / "log.jsonl").read_text(encoding="utf-8").splitlines()]
 dev = [(r["step"], r["dev_loss"]) for r in log if "dev_loss" in r]
-wb.show("dev loss before fine-tuning", dev[0][1], 6.2, 0.5, "nats a token")
-wb.show("dev loss after", dev[-1][1], 2.5, 0.4, "nats a token")
+wb.show("dev loss before fine-tuning", dev[0][1], 6.2, 0.5, "nats per token")
+wb.show("dev loss after", dev[-1][1], 2.5, 0.4, "nats per token")
 if figure := wb.new_figure():
     left, right = figure.subplots(1, 2)
     left.plot([r["loss"] for r in log if "loss" in r], color="tab:gray", linewidth=0.5, label="train")
     left.plot(*zip(*dev), "o-", color="tab:orange", label="dev")
-    left.set(xlabel="step", ylabel="nats a token", title="plain fine-tuning, seed 1")
+    left.set(xlabel="step", ylabel="nats per token", title="plain fine-tuning, seed 1")
     left.legend()
     values = {"copy": copy["to dialects"], **{f"plain {i}": p["to dialects"] for i, p in enumerate(plain, start=1)}}
     right.bar(list(values), list(values.values()), color=["tab:gray"] + 3 * ["tab:orange"])

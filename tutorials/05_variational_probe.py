@@ -182,7 +182,7 @@ for step in range(steps):
     loss, gradients = vp.loss_and_gradients(probe.parameters, x, y, noise, n)
     vp.adam_step(probe, gradients, 0.06 * 0.5 * (1 + np.cos(np.pi * step / steps)))
     losses.append(loss / np.log(2))
-excess = wb.show("L/n less H(Y|h)", losses[-1] - planted.conditional_bits, 0.06, 0.03, "bits a state")
+excess = wb.show("L/n less H(Y|h)", losses[-1] - planted.conditional_bits, 0.06, 0.03, "bits per state")
 
 # %% [markdown]
 # ## What the posterior says
@@ -241,7 +241,7 @@ if figure := wb.new_figure(11, 3.3):
     left.set(xlabel="states in the batch", ylabel="variance of the gradient by mu", title="local reparameterisation")
     middle.semilogx(losses, color="tab:gray", linewidth=0.8, label="loss")
     middle.axhline(planted.conditional_bits, color="black", linestyle="--", label="H(Y|h)")
-    middle.set(xlabel="step", ylabel="bits a state", title="fitting, normal prior")
+    middle.set(xlabel="step", ylabel="bits per state", title="fitting, normal prior")
     for kind, where in (("useful", useful), ("useless", useless), ("silent", silent)):
         right.errorbar(np.arange(20)[where], mu[0, :-1][where], sigma[0, :-1][where], fmt="o", label=kind, capsize=2)
     right.set(xlabel="feature", ylabel="weight of class 0, mu ± sigma", title="posterior, normal prior")
@@ -307,7 +307,7 @@ def hint(number: int) -> str:
 The states say nothing, so p = 1/2 and p (1 - p) = 1/4: 1 + n/4 > 100, n > 396. With the logits' noise a few more.
 """, 2: """
 L/n rises by 0.04 bits. Weights ten times smaller do the same work, with a sigma ten times smaller: each of the 48
-weights that the data inform pays ln 10 = 2.3 nats more, 48 * 2.3 / 0.69 / 4000 = 0.04 bits a state. A code length
+weights that the data inform pays ln 10 = 2.3 nats more, 48 * 2.3 / 0.69 / 4000 = 0.04 bits per state. A code length
 belongs to a scale.
 """, 3: """
 With sigma 1 the logits' noise has a standard deviation above 4 and drowns the signal: after 100 steps L/n is 0.68

@@ -27,7 +27,7 @@ def fitted(h: np.ndarray, y: np.ndarray) -> vp.VariationalProbe:
 
 
 def code(h: np.ndarray, y: np.ndarray) -> float:
-    """Variational code length of the labels, in bits a state."""
+    """Variational code length of the labels, in bits per state."""
     return sum(cl.variational_bits(fitted(h, y), h, y, rng)) / len(y)
 
 
@@ -85,10 +85,11 @@ message = wb.show("mean message over L", np.mean(sent) / (kl + expected), 1, 0.0
 at_mean = vp.cross_entropy(vp.with_one(h) @ mu.T, y)[0].sum() / np.log(2)
 jensen = (expected - at_mean) / ((1 - sigma**2).sum() / 2 / np.log(2))
 wb.show("E_q[CE] less CE at the mean, over half a nat a weight", jensen, 1, 0.1)
-undercut = wb.show("CE at the mean, less H(Y|h)", at_mean / 500 - planted.conditional_bits, -0.1, 0.09, "bits a state")
+undercut = wb.show("CE at the mean, less H(Y|h)", at_mean / 500 - planted.conditional_bits, -0.1, 0.09,
+                   "bits per state")
 
 # %% [markdown]
-# ## More states, fewer bits a state
+# ## More states, fewer bits per state
 #
 # Here the linear model is true, so $L/n$ falls to $H(Y \mid h)$. Above it is the price of the weights, by (14) $-\log
 # \sigma$ and a constant; and as $\sigma$ falls like $1/\sqrt n$, a weight costs $\frac12 \log_2 n$ bits and a
@@ -105,8 +106,8 @@ for n in sizes:
     parts[n] = [bits / n for bits in (*cl.variational_bits(probe, planted.h[:n], planted.y[:n], rng),
                                       vp.cross_entropy(logits, planted.y[:n])[0].sum() / np.log(2))]
 over = [parts[n][0] + parts[n][1] - planted.conditional_bits for n in sizes]
-wb.show("L/n less H(Y|h) at 500 states", over[0], 0.27, 0.08, "bits a state")
-wb.show("L/n less H(Y|h) at 8,000 states", over[-1], 0.04, 0.03, "bits a state")
+wb.show("L/n less H(Y|h) at 500 states", over[0], 0.27, 0.08, "bits per state")
+wb.show("L/n less H(Y|h) at 8,000 states", over[-1], 0.04, 0.03, "bits per state")
 
 # %% [markdown]
 # ## A probe on nothing at all
@@ -148,7 +149,7 @@ wide, coins = rng.normal(size=(150, 96)), rng.integers(2, size=150)
 probe = fitted(wide, coins)
 memorised = wb.show("coins: accuracy on the states fitted", accuracy(probe, wide, coins), 95, 5, "%")
 fresh = accuracy(probe, rng.normal(size=(5000, 96)), rng.integers(2, size=5000))
-coin_bits = wb.show("coins: L/n", sum(cl.variational_bits(probe, wide, coins, rng)) / 150, 2.3, 0.3, "bits a state")
+coin_bits = wb.show("coins: L/n", sum(cl.variational_bits(probe, wide, coins, rng)) / 150, 2.3, 0.3, "bits per state")
 
 # %% [markdown]
 # ## The group prior's constant
@@ -191,8 +192,8 @@ entropy = cl.entropy_bits(y) / n
 steps, draws = (100, 1) if wb.SMOKE else (300, 3)
 whole, cut = (np.mean([cl.prequential_bits(h, y, keys, 2, rng, steps=steps) for _ in range(draws)]) / n
               for keys in (few.keys, np.arange(n)))
-wb.show("prequential, sentences whole", whole, 0.79, 0.06, "bits a state")
-wb.show("prequential, every state its own key", cut, 0.68, 0.03, "bits a state")
+wb.show("prequential, sentences whole", whole, 0.79, 0.06, "bits per state")
+wb.show("prequential, every state its own key", cut, 0.68, 0.03, "bits per state")
 
 # %% [markdown]
 # ## Layer by layer
@@ -212,11 +213,11 @@ for run, path in (("pretrained", wb.pretrained()), ("plain", wb.finetuned("plain
     real = [standardise(states.h[layer])[0] for layer in (0, 1, 2)]
     lengths[run] = [code(layer, labels) for layer in real]
     dealt[run] = [code(layer, control) for layer in real]
-wb.show("plain, layer 0", lengths["plain"][0], 0.49, 0.03, "bits a state")
-wb.show("plain, layer 1", lengths["plain"][1], 0.63, 0.03, "bits a state")
-wb.show("plain, layer 2", lengths["plain"][2], 0.03, 0.02, "bits a state")
-wb.show("pretrained, layer 2", lengths["pretrained"][2], 0.12, 0.03, "bits a state")
-wb.show("dealt labels, three layers of plain", dealt["plain"], 0.79, 0.01, "bits a state")
+wb.show("plain, layer 0", lengths["plain"][0], 0.49, 0.03, "bits per state")
+wb.show("plain, layer 1", lengths["plain"][1], 0.63, 0.03, "bits per state")
+wb.show("plain, layer 2", lengths["plain"][2], 0.03, 0.02, "bits per state")
+wb.show("pretrained, layer 2", lengths["pretrained"][2], 0.12, 0.03, "bits per state")
+wb.show("dealt labels, three layers of plain", dealt["plain"], 0.79, 0.01, "bits per state")
 if figure := wb.new_figure(10, 3.5):
     left, right = figure.subplots(1, 2)
     places, (weights, given, mean) = [f"{size:,}" for size in sizes], zip(*parts.values())
@@ -224,12 +225,12 @@ if figure := wb.new_figure(10, 3.5):
     left.bar(places, weights, bottom=given, color="tab:orange", label="KL")
     left.plot(places, mean, "kv", label="CE at the mean")
     left.axhline(planted.conditional_bits, color="black", linestyle="--", label="H(Y|h)")
-    left.set(xlabel="states", ylabel="bits a state", title="planted states")
+    left.set(xlabel="states", ylabel="bits per state", title="planted states")
     for run, colour in (("pretrained", "tab:gray"), ("plain", "tab:orange")):
         right.plot(list("012"), lengths[run], "o-", color=colour, label=run)
         right.plot(list("012"), dealt[run], "x:", color=colour, label=f"{run}, dealt labels")
     right.axhline(entropy, color="black", linestyle="--", label="H(Y)")
-    right.set(xlabel="layer", ylabel="bits a state", title="standard against dialects", ylim=(0, None))
+    right.set(xlabel="layer", ylabel="bits per state", title="standard against dialects", ylim=(0, None))
     for axes in (left, right):
         axes.legend(fontsize="small", loc="lower left")
     wb.save(figure, "06_code_length")
@@ -273,9 +274,9 @@ print("tutorial 6: all assertions hold")
 def hint(number: int) -> str:
     """The answer to an exercise."""
     return {1: """
-No: 0.62 bits a state, whitened or not. What a linear probe can read is less at layer 1, at any scale of its directions.
+No: 0.62 bits per state, whitened or not. A linear probe can read less at layer 1, at any scale of its directions.
 """, 2: """
-Hardly: 0.78 bits a state rather than 0.79. About 2,600 sentences are too many for 96 features to tell apart.
+Hardly: 0.78 bits per state rather than 0.79. About 2,600 sentences are too many for 96 features to tell apart.
 """, 3: """
 It is there, weakly: L/n is an upper bound, falling with n, and 0.63 < 0.72. At 4,000 states it saves less than its own
 description costs. Neither number is wrong; a code length answers for a number of states, a probe and a prior.

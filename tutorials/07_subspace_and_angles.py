@@ -66,7 +66,7 @@ wb.show("rank of the centred rows, four classes", rank, 3, 0)
 # rank-$k$ approximation of the rows (THEORY (18)). What it means depends on the probe's labels.
 #
 # **The standard against the rest**, $C = 2$, the paper's wording. The centred rows are $\pm\frac12(w_0 - w_1)$: one
-# direction, $k = 1$, and SVD has nothing to do. **A class a variety**, $C = 5$ here. Now $v_1$ is where the rows
+# direction, $k = 1$, and SVD has nothing to do. **One class per variety**, $C = 5$ here. Now $v_1$ is where the rows
 # differ *most*, whichever rows: it may tell Rabat from Baghdad. The standard's own direction is its row against the
 # mean of the others, `standard_row`.
 #

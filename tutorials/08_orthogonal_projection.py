@@ -24,8 +24,8 @@ from tinydecouple.method.projection import penalty, project, reject
 from tinydecouple.method.states import standardise
 from tinydecouple.method.subspace import probe_subspace, random_subspace
 from tinydecouple.training.batches import finetuning_examples
-from tinydecouple.training.decoupler import Decoupler
-from tinydecouple.training.train import REFRESH
+from tinydecouple.training.pipeline import decouplers
+from tinydecouple.training.train import refresh
 
 # %% [markdown]
 # ## The theorems
@@ -98,7 +98,7 @@ wb.show("share of the energy inside, k = 12 of d = 48", share, 0.25, 0.01)
 
 # %%
 def probed(h, y, steps=600):
-    """Direction (d, 1) and code length, bits a state, of a fresh probe of two classes."""
+    """Direction (d, 1) and code length, bits per state, of a fresh probe of two classes."""
     states, rng = standardise(h)[0], np.random.default_rng(0)
     probe = fit(new_probe(2, h.shape[1], dtype=h.dtype), states, y, rng, steps)
     return probe_subspace(probe.posterior_mean(), 1), sum(variational_bits(probe, states, y, rng)) / len(y)
@@ -106,7 +106,7 @@ def probed(h, y, steps=600):
 
 p = plant(4000, 12, 2, 1.5, np.random.default_rng(0), anisotropy=30)
 u, before = probed(p.h, p.y)
-erasers = {"probe's direction": Eraser(p.h.mean(axis=0), u @ u.T, 1), "INLP, 3 rounds": inlp(p.h, p.y, 3, rng),
+erasers = {"probe's direction": Eraser(p.h.mean(axis=0), u, u), "INLP, 3 rounds": inlp(p.h, p.y, 3, rng),
            "class means": reject_span(p.h, p.y), "LEACE": leace(p.h, p.y)}
 bits, moved, apart = {"nothing": before}, {"nothing": 0.0}, {}
 for name, eraser in erasers.items():
@@ -117,7 +117,7 @@ for name, eraser in erasers.items():
 print("a fresh probe's code length after taking away")
 for name, expected, within in (("nothing", 0.1, 0.05), ("probe's direction", 0.65, 0.1),
                                ("LEACE", 1.03, 0.01)):
-    wb.show(name, bits[name], expected, within, "bits a state")
+    wb.show(name, bits[name], expected, within, "bits per state")
 print("root mean square change of a state")
 for name, expected, within in (("probe's direction", 1.3, 0.15), ("class means", 1.85, 0.2), ("LEACE", 1.65, 0.15)):
     wb.show(name, moved[name], expected, within)
@@ -147,9 +147,9 @@ for name, expected, within in (("probe's direction", 1.3, 0.15), ("class means",
 # %%
 PER_VARIETY, STEPS = (60, 60) if wb.SMOKE else (1500, 400)
 model, tokenizer, corpus = wb.opened(wb.pretrained())
-drawn = Decoupler(replace(wb.DECOUPLE, subspace="random"), len(corpus.family), wb.MODEL.width, wb.MODEL.blocks)
-record = drawn.refresh(model, finetuning_examples(corpus, tokenizer, "train"), tokenizer.pad,
-                       np.random.default_rng([1, REFRESH, 0]))
+cores = decouplers(replace(wb.DECOUPLE, subspace="random-from-states", frozen=True), len(corpus.family), wb.MODEL)
+(record,) = refresh(model, cores, finetuning_examples(corpus, tokenizer, "train"), tokenizer.pad, wb.FINETUNE, 0)
+drawn = cores[1]
 ARMS = ("plain", "decoupled", "random", "normalised")
 runs = {"pretrained": wb.pretrained(), **{arm: wb.finetuned(arm) for arm in ARMS}}
 states = {}
@@ -224,7 +224,7 @@ wb.show("share of energy in the fresh direction, plain, decoupled, random",
         [100 * share_of[arm][0] for arm in ARMS[:3]], 0.065, 0.04, "%")
 wb.show("share of energy in the random direction, random", 100 * share_of["random"][1], 0.001, 0.01, "%")
 for name, expected in (("plain", 0.695), ("decoupled", 0.765), ("random", 0.685), ("normalised", 0.76)):
-    wb.show(f"fresh probe's code length, {name}", after[name], expected, 0.04, "bits a state")
+    wb.show(f"fresh probe's code length, {name}", after[name], expected, 0.04, "bits per state")
 
 # %% [markdown]
 # ## Read with care
@@ -249,7 +249,7 @@ if figure := wb.new_figure(10, 3.4):
     for name, marker in zip(bits, "osD^v"):
         left.plot(moved[name], bits[name], marker, label=name)
     left.axhline(entropy_bits(p.y) / len(p.y), color="black", linestyle=":")
-    left.set(xlabel="root mean square change", ylabel="bits a state", title="planted: a fresh probe after")
+    left.set(xlabel="root mean square change", ylabel="bits per state", title="planted: a fresh probe after")
     left.legend(fontsize=8)
     names, places = list(states), np.arange(len(states))
     middle.bar(names, [length[name] for name in names], color="tab:gray")

@@ -48,8 +48,9 @@ DECOUPLE = DecoupleOptions(refreshes=8)
 ARMS = {  # arm -> what differs from decoupled fine-tuning: options of training, options of decoupling
     "plain": ({}, {"strength": 0.0}),
     "decoupled": ({}, {}),
-    "deeper": ({}, {"layer": 2}),
-    "random": ({}, {"subspace": "random"}),
+    "deeper": ({}, {"layer": "2"}),
+    "random": ({}, {"subspace": "random-from-states", "frozen": True}),
+    "deeper-random": ({}, {"layer": "2", "subspace": "random-from-states", "frozen": True}),
     "normalised": ({}, {"normalised": True, "strength": 5.0}),  # force: 5 over the length of a state, at first 50
     "weighted": ({"standard_weight": 0.3}, {"strength": 0.0}),
 }
@@ -63,7 +64,10 @@ if SMOKE:
 @lru_cache
 def pretrained() -> Path:
     """The pretrained run that all fine-tuning starts from; made in about 20 seconds if absent."""
-    _remake("pretrained", lambda run: pipeline.pretrain(run, CORPUS, MODEL, PRETRAIN, CPU))
+    def make(run: Path) -> None:
+        pipeline.pretrain(run, _corpus(), pipeline.new_tokenizer(_corpus(), MODEL), CORPUS, MODEL, PRETRAIN, CPU)
+
+    _remake("pretrained", make)
     return RUNS / "pretrained"
 
 
@@ -75,8 +79,12 @@ def finetuned(arm: str, seed: int = 1) -> Path:
     """
     train, decouple = ARMS[arm]
     start, name = pretrained(), f"{arm}-{seed}"
-    _remake(name, lambda run: pipeline.finetune(run, start, dataclasses.replace(FINETUNE, seed=seed, **train),
-                                            dataclasses.replace(DECOUPLE, **decouple), CPU))
+
+    def make(run: Path) -> None:
+        pipeline.finetune(run, start, _corpus(), dataclasses.replace(FINETUNE, seed=seed, **train),
+                          dataclasses.replace(DECOUPLE, **decouple), CPU)
+
+    _remake(name, make)
     return RUNS / name
 
 

@@ -27,14 +27,25 @@ def planted():
     return States({0: noise, 1: p.h}, p.y, np.arange(3000) // 5, ["std", "x1", "x2"])
 
 
-def test_a_planted_layer_is_told_from_a_layer_of_noise(planted):
-    noise, signal = (probe_layer(planted.h[i], planted, 4, np.random.default_rng(1)) for i in (0, 1))
+@pytest.fixture(scope="module")
+def found(planted):
+    """What the probe finds at both layers, noise first."""
+    return [probe_layer(planted.h[i], planted, 4, np.random.default_rng(1)) for i in (0, 1)]
+
+
+def test_a_planted_layer_is_distinguished_from_a_layer_of_noise(planted, found):
+    noise, signal = found
     assert signal["variational_bits"] < 0.6 * signal["entropy_bits"] < noise["variational_bits"]
     assert signal["prequential_bits"] < 0.7 * signal["entropy_bits"]
     assert signal["compression"] > 1.6 and noise["compression"] < 1
     assert signal["selectivity_bits"] > 0.4 and abs(noise["selectivity_bits"]) < 0.05
     assert signal["accuracy"] > 0.9 and signal["control_accuracy"] < 0.72, "random labels: the majority"
     assert noise["null"] > 30 > signal["null"], f"null: {noise['null']:.0f}, {signal['null']:.0f}"
+    one, larger = (planted.y == 0).mean(), (planted.y > 0).mean()
+    for layer in found:
+        assert layer["constant_accuracy"] == pytest.approx(max(one, larger), abs=0.04), "always the larger class"
+        assert layer["control_accuracy"] == pytest.approx(layer["constant_accuracy"], abs=0.06)
+    assert signal["accuracy"] > signal["constant_accuracy"] + 0.15
     assert signal["unrelated"] == pytest.approx(60), "three classes of a simplex: arccos(1/2)"
     np.testing.assert_allclose(signal["angles"], np.transpose(signal["angles"]), atol=1e-6)
     text = probing_table({0: noise, 1: signal}, planted.names)
@@ -42,9 +53,9 @@ def test_a_planted_layer_is_told_from_a_layer_of_noise(planted):
     assert f"n = 3000 states, H(Y) = {signal['entropy_bits']:.3f} bits per state" in " ".join(text.split())
 
 
-def test_no_signal_costs_what_dealt_labels_cost(planted):
+def test_no_signal_costs_what_dealt_labels_cost(found):
     """The null is the dealt-labels code, not H(Y): here noise costs more than H(Y), and selectivity says 0."""
-    noise = probe_layer(planted.h[0], planted, 2, np.random.default_rng(4))
+    noise = found[0]
     assert noise["null_bits"] > noise["entropy_bits"] + 0.005
     assert noise["selectivity_bits"] == pytest.approx(noise["null_bits"] - noise["variational_bits"])
     assert abs(noise["selectivity_bits"]) < 0.02, f"noise saves {noise['selectivity_bits']:.3f} bits per state"
@@ -59,9 +70,10 @@ def test_held_out_accuracy_is_of_states_the_probe_has_not_seen():
 
 
 def test_a_direction_that_dominates_is_shown_and_warns_nobody(planted, recwarn):
-    loud = planted.h[1].copy()
+    few = States({}, planted.y[:300], planted.keys[:300], planted.names)
+    loud = planted.h[1][:300].copy()
     loud[:, 0] *= 100
-    found = probe_layer(loud, planted, 2, np.random.default_rng(1))
+    found = probe_layer(loud, few, 2, np.random.default_rng(1))
     assert found["dominance_percent"] > 90 and not recwarn.list
 
 
@@ -125,21 +137,33 @@ def test_other_refusals(tmp_path, capsys):
 
 
 def test_the_command_on_a_run_and_on_the_planted_sample(runs, tmp_path, capsys):
-    main(["probe", str(runs / "plain"), "--split", "train", "--per-variety", "12", "--refits", "2"])
+    main(["probe", str(runs / "plain"), "--split", "train", "--per-variety", "10", "--refits", "2"])
     out = capsys.readouterr().out
     folder = runs / "plain" / "probe-train"
     assert (folder / "table.md").read_text(encoding="utf-8") in out
     scores = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
-    assert set(scores["layers"]) == {"0", "1"} and np.shape(scores["layers"]["1"]["angles"]) == (26, 26)
-    main(["probe", "--states", str(Path(__file__).parents[2] / "data_samples" / "planted.npz"), "--refits", "2"])
-    assert "| layer |" in capsys.readouterr().out
+    assert set(scores["layers"]) == {"0", "1"} and np.shape(scores["layers"]["1"]["angles"]) == (4, 4)
+    sample = read_states(Path(__file__).parents[2] / "data_samples" / "planted.npz", None)
+    assert sample.h[0].shape == (2000, 16) and len(sample.names) == 4
 
 
-def test_pictures(runs, planted, tmp_path):
-    pytest.importorskip("matplotlib")
+def test_pictures_hold_what_was_found(planted, found, tmp_path, monkeypatch):
+    """Angles and plane are those of the layer with the shortest code, here the second."""
+    agg = pytest.importorskip("matplotlib.backends.backend_agg")
     from tinydecouple.evaluation.figures import draw_probing
 
-    layers = {i: probe_layer(h, planted, 2, np.random.default_rng(1)) for i, h in planted.h.items()}
-    paths = draw_probing(tmp_path, layers, planted.names, planted.y, lambda name: name[0])
+    axes, real = {}, agg.FigureCanvasAgg.print_png
+    monkeypatch.setattr(agg.FigureCanvasAgg, "print_png", lambda canvas, path: (
+        axes.update({path.stem: canvas.figure.axes[0]}), real(canvas, path)))
+    noise, signal = found
+    paths = draw_probing(tmp_path, {3: noise, 5: signal}, planted.names, planted.y, lambda name: name[0])
     assert [p.name for p in paths] == ["code_length.png", "angles.png", "states.png"]
     assert all(p.read_bytes().startswith(b"\x89PNG") for p in paths)
+    variational = axes["code_length"].lines[0]
+    assert list(variational.get_xdata()) == [3, 5]
+    assert list(variational.get_ydata()) == [noise["variational_bits"], signal["variational_bits"]]
+    np.testing.assert_allclose(axes["angles"].images[0].get_array(), signal["angles"])
+    drawn = {line.get_label(): np.transpose(line.get_data()) for line in axes["states"].lines}
+    assert set(drawn) == {"s", "x"}, "a colour per group"
+    np.testing.assert_allclose(drawn["s"], signal["plane"][planted.y == 0], err_msg="not the standard's states")
+    np.testing.assert_allclose(drawn["x"], signal["plane"][planted.y > 0], err_msg="not the dialects' states")

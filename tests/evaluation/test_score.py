@@ -41,6 +41,13 @@ def test_leakage_counts_the_standards_words_that_the_dialect_lacks():
     assert leakage(make([""], ["x"], ["y"])) == 0, "no output, no leakage"
 
 
+@pytest.mark.parametrize("output, expected", [("y.", 100), ("«y»؟", 100), ("y، x", 50), ("yَ", 0), (". ؟", 0)])
+def test_punctuation_makes_no_other_word_of_a_word(output, expected):
+    """'y.' and 'y' are one word, whatever the script; a vowel sign is part of its word; bare punctuation is no word."""
+    got = leakage(make([output], ["x b."], ["x y"]))
+    assert got == pytest.approx(expected), f"{output!r}: {got} % leak, expected {expected} %"
+
+
 def test_exact_match_and_copying():
     d = make(["a", "b"], ["a", "c"], ["a", "c"])
     assert exact_match(d) == 50
@@ -62,11 +69,12 @@ def test_directions_and_their_groups(corpus):
         {"std -> dialect": 25, "dialect -> std": 25, "piv -> std": 1, "std -> piv": 1}
 
 
-def test_translations_stay_with_their_direction(corpus, tokenizer, model, monkeypatch):
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_translations_stay_with_their_direction(corpus, tokenizer, model, monkeypatch, split):
     """A model that echoes its prompt shows whether outputs come back in the order they went in."""
     monkeypatch.setattr("tinydecouple.evaluation.score.decode", lambda m, prompts, *rest, **more: prompts)
-    for d in translate(model, tokenizer, corpus, "test"):
-        keys = corpus.keys("test", d.source, d.target)
+    for d in translate(model, tokenizer, corpus, split):
+        keys = corpus.keys(split, d.source, d.target)
         assert d.keys == keys and d.outputs == corpus.column(d.source, keys)
         assert d.references == corpus.column(d.target, keys)
         np.testing.assert_array_equal(d.statistics, statistics(d.outputs, d.references))

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 
 from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.method import codelength, states
 from tinydecouple.method.codelength import (
     block_ends,
     compression,
     control_labels,
+    draws_nats,
     entropy_bits,
+    null_bits,
     prequential_bits,
     selectivity_bits,
     uniform_bits,
@@ -16,6 +19,7 @@ from tinydecouple.method.codelength import (
 )
 from tinydecouple.method.planted import plant
 from tinydecouple.method.probe import fit, new_probe
+from tinydecouple.method.states import standardise
 
 
 def total(probe, h, y, seed=0):
@@ -128,10 +132,13 @@ def test_the_first_block_costs_the_uniform_code(rng):
 
 
 def test_tokens_of_one_sentence_do_not_help_one_another(rng):
-    """Each sentence has states of its own and a label at random: apart, its tokens would give the label away."""
-    keys = np.repeat(np.arange(300), 8)
-    h = rng.normal(size=(300, 64))[keys] + 0.01 * rng.normal(size=(2400, 64))
-    y = rng.integers(2, size=300)[keys]
+    """Each sentence has states of its own and a label at random: apart, its tokens would give the label away.
+
+    The rows come in any order; it is the keys that hold a sentence together.
+    """
+    keys = rng.permutation(np.repeat(np.arange(60), 40))
+    h = rng.normal(size=(60, 64))[keys] + 0.01 * rng.normal(size=(2400, 64))
+    y = rng.integers(2, size=60)[keys]
     bits = prequential_bits(h, y, keys, 2, np.random.default_rng(0), steps=200)
     assert bits > entropy_bits(y), f"{bits / 2400:.2f} bits a label: a sentence lies in two blocks"
 
@@ -160,3 +167,50 @@ def test_the_default_steps_reach_what_ten_times_as_many_reach():
     bits = [total(fit(new_probe(26, 128, dtype=np.float32), h, p.y, np.random.default_rng(1), steps=steps), h, p.y)
             for steps in (600, 6000)]
     assert bits[0] < 1.01 * bits[1], f"bits a label: {bits[0] / 8192:.4f} by default, {bits[1] / 8192:.4f} in the end"
+
+
+def test_a_later_block_pays_for_the_mean_prediction_not_for_the_mean_price(rng, monkeypatch):
+    """Draws that give a label 1/2 and 1/8 predict it with 5/16: log2(16/5) bits. The mean price is another."""
+    price = np.log([2.0, 8.0])[:, None]
+    monkeypatch.setattr(codelength, "draws_nats", lambda probe, h, y, rng, samples: np.tile(price, len(y)))
+    y, keys = np.arange(64) % 2, np.arange(64)
+    bits = prequential_bits(rng.normal(size=(64, 3)), y, keys, 2, rng, samples=2, steps=1)
+    first = block_ends(keys, 2)[0]
+    expected = first + (64 - first) * np.log2(16 / 5)
+    assert bits == pytest.approx(expected), f"got {bits:.2f} bits, expected {expected:.2f}: log of the mean, in bits?"
+
+
+def test_every_draw_and_every_state_has_noise_of_its_own():
+    """One state, many times: the mean over N draws then errs by the spread / sqrt(N), over draws as over states."""
+    probe = new_probe(3, 4)
+    probe.parameters["log_sigma2"][:] = 0
+    nats = draws_nats(probe, np.ones((100, 4)), np.zeros(100, int), np.random.default_rng(0), 100)
+    for axis, of in ((0, "draws"), (1, "states")):
+        ratio = nats.mean(axis=axis).std() / nats.std() * 10
+        assert ratio == pytest.approx(1, abs=0.25), f"spread of means over {of} is {ratio:.1f} times what it should be"
+
+
+def test_a_code_is_the_same_block_by_block(monkeypatch):
+    """With no noise in the posterior, 7 rows at a time cost what all cost at once."""
+    h, y = np.random.default_rng(0).normal(size=(50, 4)), np.arange(50) % 3
+    probe = fit(new_probe(3, 4), h, y, np.random.default_rng(0), steps=20)
+    probe.parameters["log_sigma2"][:] = -60
+    whole = variational_bits(probe, h, y, np.random.default_rng(0))
+    monkeypatch.setattr(states, "BLOCK", 28)
+    assert variational_bits(probe, h, y, np.random.default_rng(0)) == pytest.approx(whole)
+
+
+def test_the_null_is_the_code_of_dealt_labels_by_a_probe_kept_warm(rng):
+    """States that say everything do not help with dealt labels; a probe that stays warm pays less than a cold one."""
+    y = rng.integers(2, size=1500)
+    h = standardise(rng.normal(size=(1500, 32)) + 4 * np.outer(y, np.eye(32)[0]))[0]
+    probe = new_probe(2, 32)
+    null = [null_bits(probe, h, y, rng, steps=15) / 1500 for _ in range(6)]
+    task = total(fit(new_probe(2, 32), h, y, rng, steps=200), h, y) / 1500
+    assert task < 0.5 < 1 < null[-1], f"task {task:.2f} bits, null {null[-1]:.2f}: the labels were not dealt"
+    assert null[-1] < null[0] - 0.02, f"bits per state over refits: {np.round(null, 3)}; was the warm start lost?"
+
+
+def test_prequential_code_wants_a_key_per_state(rng):
+    with pytest.raises(TinyDecoupleError, match=r"keys have shape \(29,\)"):
+        prequential_bits(rng.normal(size=(30, 4)), np.arange(30) % 2, np.arange(29), 2, rng)

@@ -122,7 +122,7 @@ def test_a_rank_is_what_the_dtype_can_resolve(dtype, d, offset):
             U = estimate(2)
             inside = np.linalg.norm((h - h.mean(axis=0)) @ U) / np.linalg.norm(h - h.mean(axis=0))
             assert inside == pytest.approx(1, abs=1e-4), "the two directions of the states are not those found"
-            with pytest.raises(TinyDecoupleError, match="rank 3: expected 1 to 2"):
+            with pytest.raises(TinyDecoupleError, match="`rank` 3: expected 1 to 2"):
                 estimate(3)
         eraser = leace(h, y)
         assert eraser.rank == 2 and np.linalg.norm(eraser.E) < 100, f"rank {eraser.rank}, {np.linalg.norm(eraser.E)}"

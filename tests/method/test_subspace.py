@@ -222,10 +222,10 @@ def test_every_estimator_is_one_entry_of_a_dict_and_takes_the_same_call():
 
 
 @pytest.mark.parametrize("name, k, says", [
-    ("probe", 4, "rank 4: expected 1 to 3 .*softmax"), ("standard-row", 2, "rank 2: expected 1 to 1 .*one row"),
-    ("class-means", 4, "rank 4: expected 1 to 3 .*class means"),
-    ("principal-components", 13, "rank 13: expected 1 to 12"),
-    ("random", 13, "rank 13: expected 1 to 12"), ("random-from-states", 0, "rank 0: expected 1 to 12")])
+    ("probe", 4, "`rank` 4: expected 1 to 3 .*softmax"), ("standard-row", 2, "`rank` 2: expected 1 to 1 .*one row"),
+    ("class-means", 4, "`rank` 4: expected 1 to 3 .*class means"),
+    ("principal-components", 13, "`rank` 13: expected 1 to 12"),
+    ("random", 13, "`rank` 13: expected 1 to 12"), ("random-from-states", 0, "`rank` 0: expected 1 to 12")])
 def test_every_estimator_names_the_ranks_it_can_give(rng, name, k, says):
     h, y = rng.normal(size=(60, 12)), np.arange(60) % 4
     with pytest.raises(TinyDecoupleError, match=says):
@@ -235,3 +235,53 @@ def test_every_estimator_names_the_ranks_it_can_give(rng, name, k, says):
 def test_an_unknown_estimator_is_refused_with_those_there_are():
     with pytest.raises(TinyDecoupleError, match="'pca' is unknown; expected one of probe, standard-row, class-means"):
         estimator("pca")
+
+
+def test_two_classes_give_a_direction_from_the_rest_to_the_standard():
+    """Class 0 is the standard: along the basis its states come out higher, whatever the basis' largest entry says."""
+    for seed in range(12):
+        p = plant(400, 9, 2, 2.0, np.random.default_rng(seed))
+        h, weights = standardise(p.h)[0], probe_of(p, 400, 2, seed)
+        for name in ("probe", "standard-row", "class-means"):
+            along = h @ estimator(name)(h, p.y, weights, 1, np.random.default_rng(0))
+            apart = along[p.y == 0].mean() - along[p.y == 1].mean()
+            assert apart > 0.5, f"{name}, seed {seed}: the standard lies {apart:.2f} along it; was its sign flipped?"
+    many = np.random.default_rng(0).normal(size=(5, 9))
+    for c in range(5):
+        assert standard_row(many, c)[:, 0] @ (many[c] - np.delete(many, c, axis=0).mean(axis=0)) > 0
+
+
+def test_angles_are_those_of_column_spaces_not_of_columns(rng):
+    """Columns that depend on others, zero columns, other scales: the same space, the same angles."""
+    A, B = rng.normal(size=(8, 2)), rng.normal(size=(8, 3))
+    expected = principal_angles(A, B)
+    assert len(expected) == 2
+    for dtype, places in ((np.float64, 1e-10), (np.float32, 1e-5)):
+        for same in (np.hstack((A, A @ rng.normal(size=(2, 2)))), np.hstack((A, np.zeros((8, 1)))), A * [1e-3, 1e3]):
+            for pair in ((same.astype(dtype), B), (B, same.astype(dtype))):
+                np.testing.assert_allclose(principal_angles(*pair), expected, atol=places)
+                assert subspace_overlap(*pair) == pytest.approx((np.cos(expected)**2).mean(), abs=places)
+    for spoilt, says in ((np.zeros((8, 2)), "all its columns are zero"), (B[:5], "8 and 5 features"),
+                         (B * np.nan, "real and finite"), (torch.tensor(B), "torch.Tensor")):
+        with pytest.raises(TinyDecoupleError, match=says):
+            principal_angles(A, spoilt)
+
+
+def test_rank_deficient_weights_and_class_means_give_no_more_than_they_have():
+    """Float32 weights on two directions: the third singular value is rounding."""
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        weights = (rng.normal(size=(6, 2)).astype(np.float32) @ rng.normal(size=(2, 20)).astype(np.float32)) + 5
+        assert probe_subspace(weights, 2).shape == (20, 2)
+        with pytest.raises(TinyDecoupleError, match="rank 3: the rows have only 2 directions"):
+            probe_subspace(weights.astype(np.float32), 3)
+    with pytest.raises(TinyDecoupleError, match="class 5 of 3"):
+        standard_row(np.eye(3), 5)
+
+
+def test_where_the_states_lie_as_a_whole_is_no_direction_of_theirs(rng):
+    """Both controls drawn from the states look at the centred states."""
+    h = rng.normal(size=(300, 6)) * np.arange(1, 7)
+    for estimate in (lambda h: random_from_states(h, 2, np.random.default_rng(0)),
+                     lambda h: principal_components(h, 2)):
+        np.testing.assert_allclose(estimate(h + 1000), estimate(h), atol=1e-8, err_msg="the mean was left in")

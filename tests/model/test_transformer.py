@@ -78,6 +78,16 @@ def test_the_same_generator_gives_the_same_weights():
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+def test_what_is_added_to_the_residual_stream_starts_smaller():
+    """2 additions per block: their standard deviation is divided by sqrt(2 * blocks); the sum keeps its size."""
+    weights = Transformer(500, 64, 8, 4, torch.Generator().manual_seed(0)).state_dict()
+    for name, weight in weights.items():
+        if weight.dim() == 2:
+            expected = 0.02 / 4 if name.endswith("_out.weight") else 0.02
+            got = weight.std().item()
+            assert abs(got / expected - 1) < 0.1, f"{name}: standard deviation {got:.4f}, expected {expected:.4f}"
+
+
 def test_sizes_that_do_not_fit():
     with pytest.raises(TinyDecoupleError, match="`width` 30 over `heads` 4"):
         Transformer(50, 30, 1, 4)

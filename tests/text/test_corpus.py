@@ -68,9 +68,9 @@ def test_subsampling_is_nested_and_touches_only_the_dialects_training_text(corpu
     ([*ROWS, ("k01", "dia", "again")], None, {}, r"c.tsv:122: key 'k01' has a second row for variety 'dia'"),
     ([*ROWS[:2], ("k00", "dia", "  "), *ROWS[3:]], None, {}, r"c.tsv:4: empty text"),
     ([*ROWS, ("k50", "dia")], None, {}, r"c.tsv:122: 2 cells, but the header has 3"),
-    (ROWS, None, {"standard": None}, r"no standard named; pass --standard, one of: dia, en, std"),
-    (ROWS, None, {"standard": "msa"}, r"--standard 'msa' is not in the file; varieties there: dia, en, std"),
-    (ROWS, None, {"pivot": "fr"}, r"--pivot 'fr' is not in the file"),
+    (ROWS, None, {"standard": None}, r"no standard named; pass `standard`, one of: dia, en, std"),
+    (ROWS, None, {"standard": "msa"}, r"`standard` 'msa' is not in the file; varieties there: dia, en, std"),
+    (ROWS, None, {"pivot": "fr"}, r"`pivot` 'fr' is not in the file"),
     (ROWS, None, {"pivot": "std"}, r"both 'std'"),
     ([r for r in ROWS if r[1] != "dia"], None, {}, r"no dialect"),
     (ROWS[:12], None, {}, r"too few sentences to split without leaks: 0 of 4 keys"),
@@ -84,6 +84,14 @@ def test_bad_files_are_refused_by_line(tmp_path, rows, header, options, says):
     path = tsv(tmp_path / "c.tsv", rows, header or "key\tvariety\ttext")
     with pytest.raises(TinyDecoupleError, match=says):
         read(path, **options)
+
+
+def test_a_variety_that_shares_no_key_with_the_standard_cannot_be_trained(tmp_path):
+    """It has sentences enough, and some in each split, but none that says what the standard says."""
+    alone = [(f"x{i:02d}", v, f"{v} alone {WORDS[i]}") for i in range(40) for v in ("en", "rare")]
+    with pytest.raises(TinyDecoupleError, match=r"variety 'rare' has no rows in train, dev, test that share a key with "
+                                                r"'std' \(train 0, dev 0, test 0\).*leave it out by varieties dia$"):
+        read(tsv(tmp_path / "c.tsv", [*ROWS, *alone]))
 
 
 def test_a_missing_file_and_bytes_that_are_not_utf8(tmp_path):

@@ -56,7 +56,7 @@ def test_sound_changes_are_regular_and_ordered():
 
 def test_neighbours_are_closer_than_strangers():
     corpus = family_corpus(100, 0.5, 0.1, seed=1)
-    keys = corpus.keys("train")
+    keys = corpus.keys("train")[:20]
 
     def near(a, b):
         return chrf(statistics(corpus.column(a, keys), corpus.column(b, keys)).sum(axis=0))

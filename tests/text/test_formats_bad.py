@@ -1,28 +1,22 @@
 """Corpora in their own formats: what is refused, and where, and what --lenient counts instead."""
 
+import os
+import subprocess
+import sys
 import tarfile
-from collections import Counter
 
 import pytest
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.text.formats.formats import read_flores, read_tsv_rows, recognise
-from tinydecouple.text.formats.madar import CITIES, read_madar
-from tinydecouple.text.formats.mediawiki import read_mediawiki
-from tinydecouple.text.formats.tatoeba import read_tatoeba
+from tinydecouple.text.formats.common import Reading
+from tinydecouple.text.formats.madar import CITIES
+from tinydecouple.text.readers import FORMATS, recognise
 
 LONG = "key\tvariety\ttext\n"
 MADAR_HEADER = "sentID.BTEC\tsplit\tlang\tsent\n"
 ROW = "1\tcorpus-6-dev\tGOT\tyes\n"
 WHOLE = {f"MADAR.corpus.{city}.tsv": MADAR_HEADER + ROW for city in CITIES}
 SENTENCES, LINKS = {"sentences.csv": "1\teng\tYes.\n2\tarz\tاه\n"}, {"links.csv": "1\t2\n"}
-READERS = {
-    "tsv": read_tsv_rows,
-    "madar": read_madar,
-    "flores": read_flores,
-    "mediawiki": lambda folder, **how: read_mediawiki([folder], **how),
-    "tatoeba": lambda folder, **how: read_tatoeba(folder, "eng", None, **how),
-}
 
 
 def put(path, content):
@@ -31,11 +25,10 @@ def put(path, content):
     return path
 
 
-def collect(reader, path, lenient=False):
+def collect(name, path, lenient=False):
     """(rows, counts of what was dropped)."""
-    dropped = []
-    rows = list(reader(path, drop=dropped.append, lenient=lenient))
-    return rows, Counter(dropped)
+    reading = Reading(lenient)
+    return list(FORMATS[name].read([path], reading)), reading.left_out
 
 
 @pytest.mark.parametrize("name, content", [
@@ -43,7 +36,7 @@ def collect(reader, path, lenient=False):
     ("a", b"\x1f\x8b\x08"), ("b", b"BZh9"), ("c", b"\xfd7zXZ\x00")])
 def test_an_archive_is_to_be_unpacked_first(tmp_path, name, content):
     path = put(tmp_path / name, content)
-    for read in (recognise, *(lambda p, r=r: collect(r, p) for r in READERS.values())):
+    for read in (recognise, *(lambda p, n=n: collect(n, p) for n in FORMATS)):
         with pytest.raises(TinyDecoupleError, match=f"{name}: an archive; unpack it first"):
             read(path)
 
@@ -55,8 +48,63 @@ def test_a_tar_is_known_by_its_magic_and_an_archive_within_the_folder_is_pointed
     with pytest.raises(TinyDecoupleError, match="bundle: an archive"):
         recognise(tmp_path / "bundle")
     put(tmp_path / "zz.tar.bz2", b"")
-    with pytest.raises(TinyDecoupleError, match="unpack zz.tar.bz2 first"):
+    with pytest.raises(TinyDecoupleError, match="bundle: an archive; unpack it first: tar xf bundle"):
         recognise(tmp_path)
+
+
+FOREIGN = [  # file, what it holds, what is said: what it is and one command that converts it
+    ("dev/ita_Latn.jsonl", b'{"text": "ciao"}\n{"text": "s\xc3\xac"}\n', "FLORES. as jsonl; .*python -c"),
+    ("dev/ita_Latn.parquet", b"PAR1..", "FLORES. as parquet; .*python -c .*read_parquet"),
+    ("rows.jsonl", b'{"a": 1}\n', "JSON lines; convert it: python -c .*lines=True"),
+    ("rows", b'{"a": 1}\n{"a": 2}\n', "JSON lines; convert it"),
+    ("all.json", b"[" + b'"text", ' * 400_000 + b'""]', "JSON; of MediaWiki's messages pass the folder"),
+    ("rows.parquet", b"PAR1", "parquet; convert it: python -c .*read_parquet"), ("p", b"PAR1....", "parquet; convert"),
+    ("t.xlsx", b"PK\x03\x04", "a spreadsheet; convert it: python -c .*read_excel"),
+    ("t.xls", b"\xd0\xcf\x11\xe0", "spread"),
+    ("t.7z", b"", "unpack it first: 7z x t.7z"), ("seven", b"7z\xbc\xaf\x27\x1c", "unpack it first: 7z x seven"),
+    ("t.zst", b"", "unpack it first: zstd -d t.zst"), ("z", b"\x28\xb5\x2f\xfd", "unpack it first: zstd -d z"),
+    ("t.tar.zst", b"", "unpack it first: tar xf"), ("t.zip", b"PK\x03\x04", "unpack it first: unzip t.zip"),
+    ("t.tsv", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer, .* git lfs pull"),
+    ("t.tsv", b"<!DOCTYPE html><html>", "a web page, not the data"), ("t.tmx", b"<?xml", "XML"),
+]
+
+
+@pytest.mark.parametrize("name, content, says", FOREIGN)
+def test_a_file_of_another_format_is_named_with_the_command_that_converts_it(tmp_path, name, content, says):
+    path = put(tmp_path / name, content)
+    for place in {path, tmp_path} if path.suffix != ".json" else {path}:
+        with pytest.raises(TinyDecoupleError, match=says) as caught:
+            recognise(place)
+        assert len(str(caught.value)) < 1200 and "\n" not in str(caught.value), "an error is one short line"
+
+
+def test_the_command_for_flores_as_json_lines_makes_flores_of_it(tmp_path):
+    for name in ("ita_Latn", "vec_Latn"):
+        put(tmp_path / "dev" / f"{name}.jsonl", f'{{"text": "{name} \\u00e0"}}\n{{"text": "two"}}\n')
+    with pytest.raises(TinyDecoupleError) as caught:
+        recognise(tmp_path)
+    code = str(caught.value).split('python -c "')[1].split('"); expected')[0].split('")')[0].rsplit('"', 1)[0]
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    assert recognise(tmp_path) == "flores"
+    assert {row.text for row in collect("flores", tmp_path)[0]} == {"ita_Latn à", "vec_Latn à", "two"}
+
+
+def test_what_is_neither_file_nor_folder(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(TinyDecoupleError, match="pipe: neither a file nor a folder"):
+        recognise(tmp_path / "pipe")
+
+
+def test_two_copies_of_flores_are_not_mixed(tmp_path):
+    for copy in ("flores200", "floresp"):
+        for code in ("ita", "vec"):
+            put(tmp_path / copy / "dev" / f"{code}_Latn.dev", "a\n")
+    with pytest.raises(TinyDecoupleError, match="copies of FLORES in .*flores200 and .*floresp; pass one of them"):
+        collect("flores", tmp_path, lenient=True)
+    put(tmp_path / "one" / "dev" / "ita_Latn.dev", "a\n")
+    put(tmp_path / "one" / "dev" / "ita_Latn.txt", "b\n")
+    with pytest.raises(TinyDecoupleError, match="ita_Latn.txt: a second file of what .*ita_Latn.dev holds"):
+        collect("flores", tmp_path / "one")
 
 
 def test_an_unknown_folder_is_told_what_each_format_looks_like(tmp_path):
@@ -91,8 +139,8 @@ BAD_ROWS = [  # format, how its folder is spoilt, what strict says, what lenient
 def test_bad_rows_of_tsv_are_refused_by_line_or_counted(tmp_path, name, content, says, reason):
     path = put(tmp_path / "c.tsv", content)
     with pytest.raises(TinyDecoupleError, match=says):
-        collect(read_tsv_rows, path)
-    rows, dropped = collect(read_tsv_rows, path, lenient=True)
+        collect("tsv", path)
+    rows, dropped = collect("tsv", path, lenient=True)
     assert [row.key for row in rows] == ["k"] and dropped == {reason: 1}
 
 
@@ -113,7 +161,6 @@ BAD_FOLDER_ROWS = [  # format, file name -> content, what strict says, what leni
      "empty text", 3),
     ("flores", {"dev/arb_Arab.dev": "a\nb\n", "dev/arz_Arab.dev": b"\xff\nb\n"}, r"arz_Arab.dev:1: byte 1 is not",
      "not UTF-8", 3),
-    ("mediawiki", {"en.json": '{"a": "yes", "b": " "}'}, r"en.json: b: empty message", "empty text", 1),
     ("mediawiki", {"en.json": '{"a": "yes", "b": 3}'}, r"en.json: b: int instead of a text", "not a text", 1),
     ("mediawiki", {"en.json": '{"a": "yes", "b": "n\\u0000o"}'}, r"en.json: b: a NUL", "NUL byte", 1),
     ("mediawiki", {"en.json": '{"a": "yes", "b": "no\\ud83d"}'}, r"en.json: b: a NUL, half a char", "NUL byte", 1),
@@ -125,6 +172,7 @@ BAD_FOLDER_ROWS = [  # format, file name -> content, what strict says, what leni
     ("tatoeba", LINKS | {"sentences.csv": "1\teng\tYes.\n2\tarz\tاه\n3\tarz\t\n"},
      r"sentences.csv:3: empty sentence", "empty text", 2),
     ("tatoeba", SENTENCES | {"links.csv": "1\t2\n1\t2\t3\n"}, r"links.csv:2: expected two", "ragged row", 2),
+    ("tatoeba", SENTENCES | {"links.csv": "1\t2\n1\t" + "2" * 9000 + "\n"}, r"links.csv:2: expected", "ragged row", 2),
     ("tatoeba", SENTENCES | {"links.csv": "1\t2\n1\ttwo\n"}, r"links.csv:2: expected two", "ragged row", 2),
 ]
 
@@ -134,21 +182,29 @@ def test_bad_rows_of_a_folder_are_refused_by_line_or_key_or_counted(tmp_path, na
     for file, content in files.items():
         put(tmp_path / file, content)
     with pytest.raises(TinyDecoupleError, match=says):
-        collect(READERS[name], tmp_path)
-    rows, dropped = collect(READERS[name], tmp_path, lenient=True)
+        collect(name, tmp_path)
+    rows, dropped = collect(name, tmp_path, lenient=True)
     assert len(rows) == kept and dropped == {reason: 1}, f"got {len(rows)} rows, {dropped}; is the row counted twice?"
 
 
 FATAL = [  # format, file name -> content, what is said, lenient or not
-    ("tsv", {}, r"cannot read this corpus \(.*\); pass a long TSV"),
+    ("tsv", {}, r"cannot read this corpus \(.*\); pass a TSV file"),
     ("tsv", {"corpus": ""}, r"corpus:1: columns found: ; expected key, variety, text"),
     ("tsv", {"corpus": "key\tlang\ttext\n"}, r"corpus:1: columns found: key, lang, text; expected key, variety, text"),
     ("tsv", {"corpus": "key\tvariety\ttext\ttext\n"}, r"corpus:1: columns found"),
     ("tsv", {"corpus": "key,variety,text\n"}, r"corpus:1: columns found.*separated by tabs, not commas"),
-    ("tsv", {"corpus": "key\tsplit\ten\n"}, r"corpus:1: columns found: key, split, en; .* a column a variety, two at"),
+    ("tsv", {"corpus": "key\tsplit\ten\n"}, r"corpus:1: columns found: key, split, en; .* per variety, two at"),
     ("tsv", {"corpus": "key\ten\t\tmsa\n"}, r"corpus:1: columns found"),
     ("tsv", {"corpus": LONG.encode("utf-16")}, r"corpus:1: byte 1 is not UTF-8"),
     ("tsv", {"corpus": LONG.encode("utf-16-le")}, r"corpus:1: a NUL byte .* UTF-16"),
+    ("tsv", {"corpus": "key\tvariety\ttext\rk\ten\thi\r"}, r"corpus: its lines end in CR alone.*tr '.r' '.n' < corpus"),
+    ("tsv", {"corpus": "\nkey\tvariety\ttext\n"}, r"corpus:1: columns found: ; .*empty or begins with an empty line"),
+    ("tsv", {"corpus": "Where is the station?\tأين المحطة؟\nYes\tنعم\n"}, r"corpus:1: .*a line of text where the"),
+    ("tsv", {"corpus": "x" * 3_000_000 + "\tb\n"}, r"corpus:1: x{100} …: a line of text where the header should be"),
+    ("tsv", {"corpus": "key;variety;text\n"}, r"separated by tabs, not semicolons"),
+    ("plain", {"corpus/x.txt": "x"}, r"corpus: no aligned files here; expected name.de and name.nds"),
+    ("plain", {"corpus/a.de": "x\ny\n", "corpus/a.nds": "x\n"}, r"a.nds: 1 lines, but .*a.de has 2; line n must be"),
+    ("plain", {"corpus/a.de": "x\ry\r", "corpus/a.nds": "x\ry\r"}, r"a.de: its lines end in CR alone"),
     ("madar", {}, r"corpus: nothing there; pass the folder"),
     ("madar", {"corpus": "x"}, r"corpus: a file; pass the folder"),
     ("madar", {"corpus/x.tsv": "x"}, r"corpus: no MADAR files here; expected MADAR.corpus.<City>.tsv"),
@@ -157,13 +213,15 @@ FATAL = [  # format, file name -> content, what is said, lenient or not
     ("madar", {"corpus/MADAR-Corpus-26-dev.tsv": "a\tCAI\nb\tMSA\nc\tCAI\n"},
      r"26-dev.tsv: shared-task files carry no sentence ids.*get MADAR_Corpus"),
     ("madar", {"corpus/MADAR-Corpus-26-dev.tsv": "a one\tCAI\na two\tCAI\nb two\tMSA\nb one\tMSA\n"},
-     r"26-dev.tsv: shared-task .* the order of the rows does not tell which belong together"),
+     r"26-dev.tsv: shared-task .* the order of the rows does not show which belong together"),
     ("flores", {"corpus/x": "x"}, r"corpus: no FLORES files here; expected dev/arz_Arab.dev"),
     ("flores", {"corpus/dev/arb_Arab.dev": "a\nb\n", "corpus/dev/arz_Arab.dev": "a\n"},
      r"arz_Arab.dev: 1 lines, but .*arb_Arab.dev has 2; line n must be the same sentence"),
     ("mediawiki", {"corpus/x": "x"}, r"corpus: no message files here; expected i18n/<code>.json"),
     ("mediawiki", {"corpus/en.json": '{\n"a": "yes",\n"b": "n'}, r"en.json:3:6: JSON does not parse .*cut off"),
     ("mediawiki", {"corpus/en.json": b'{\n"a": "\xe9"}'}, r"en.json:2: byte 9 of the file is not UTF-8"),
+    ("mediawiki", {"corpus/en.json": "[" * 100_000}, r"en.json:1: JSON without messages .RecursionError"),
+    ("mediawiki", {"corpus/en.json": '{"a": ' + "1" * 9000 + "}"}, r"en.json:1: JSON without messages .ValueError"),
     ("mediawiki", {"corpus/en.json": "[1]"}, r"en.json:1: JSON without messages"),
     ("tatoeba", {"corpus/links.csv": "1\t2\n"}, r"corpus: no sentences.csv here"),
     ("tatoeba", {"corpus/sentences.csv": "1\teng\tYes.\n"}, r"corpus: no links.csv here"),
@@ -178,7 +236,7 @@ def test_what_no_row_can_be_blamed_for_is_an_error_even_when_lenient(tmp_path, n
     for file, content in files.items():
         put(tmp_path / file, content)
     with pytest.raises(TinyDecoupleError, match=says) as caught:
-        collect(READERS[name], tmp_path / "corpus", lenient)
+        collect(name, tmp_path / "corpus", lenient)
     assert "\n" not in str(caught.value), "an error is one line"
 
 
@@ -187,18 +245,18 @@ def test_missing_cities_are_all_named_and_each_counted(tmp_path):
         if not any(city in file for city in ("Cairo", "MSA", "Tunis")):
             put(tmp_path / file, content)
     with pytest.raises(TinyDecoupleError, match=r"for Cairo, Tunis, MSA; add the files"):
-        collect(read_madar, tmp_path)
-    assert collect(read_madar, tmp_path, lenient=True)[1] == {"city without a file": 3}
+        collect("madar", tmp_path)
+    assert collect("madar", tmp_path, lenient=True)[1] == {"city without a file": 3}
 
 
 def test_a_line_that_breaks_inside_a_text_is_unicode_and_no_line_end(tmp_path):
     path = put(tmp_path / "c.tsv", LONG + "k\ten\tone\u2028two\x85three\n")
-    assert [row.text for row in collect(read_tsv_rows, path)[0]] == ["one\u2028two\x85three"]
+    assert [row.text for row in collect("tsv", path)[0]] == ["one\u2028two\x85three"]
 
 
 def test_a_message_that_stands_twice_stops_or_is_counted(tmp_path):
     put(tmp_path / "en.json", '{"about": "About", "help": "Help", "about": "Again"}')
     with pytest.raises(TinyDecoupleError, match="en.json: about: the key has a message above"):
-        collect(read_mediawiki, [tmp_path])
-    rows, dropped = collect(read_mediawiki, [tmp_path], lenient=True)
+        collect("mediawiki", tmp_path)
+    rows, dropped = collect("mediawiki", tmp_path, lenient=True)
     assert dropped == {"second row of a key": 1} and [row.text for row in rows] == ["About", "Help"]

@@ -161,7 +161,7 @@ def test_a_split_with_an_empty_side_is_refused(n, with_hub, held_out, says):
     share(texts, "Cancel", range(with_hub))
     with pytest.raises(TinyDecoupleError, match=f"too few sentences to split without leaks: {says}") as caught:
         split_of(texts, held_out)
-    assert "\n" not in str(caught.value) and "change --held-out" in str(caught.value)
+    assert "\n" not in str(caught.value) and "change held_out" in str(caught.value)
 
 
 def test_leaks_of_a_given_split_are_counted_by_key():

@@ -48,7 +48,7 @@ def test_same_corpus_same_model_and_nothing_left_on_disk(corpus, tmp_path, monke
 
 
 def test_vocabulary_without_room(corpus):
-    with pytest.raises(TinyDecoupleError, match="--vocabulary 100 is too small"):
+    with pytest.raises(TinyDecoupleError, match="`vocabulary` 100 is too small"):
         train_tokenizer(corpus, 100)
 
 

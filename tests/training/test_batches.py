@@ -60,6 +60,9 @@ def test_which_directions_train(corpus, tokenizer):
     pre = pretraining_examples(corpus, tokenizer, "train", trickle=2)
     counts = Counter((e.source, e.target) for e in pre)
     train = len(corpus.keys("train"))
+    for split in ("train", "dev", "test"):
+        keys = {e.key for e in finetuning_examples(corpus, tokenizer, split)}
+        assert keys <= set(corpus.keys(split)) and keys, f"{split} holds sentences of another split"
     assert [counts[pair] for pair in ((0, 0), (-1, 0), (0, -1), (0, 7), (7, 0))] == [train, train, train, 2, 2]
     assert len(counts) == 53
 

@@ -5,8 +5,8 @@ import torch
 
 import tinydecouple
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.files import write
-from tinydecouple.training.checkpoint import load_model, open_run, read_config
+from tinydecouple.files import write, write_json
+from tinydecouple.training.checkpoint import load_checkpoint, load_model, open_run, read_config, save_checkpoint
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -47,6 +47,30 @@ def test_a_directory_that_is_no_run_is_never_overwritten(tmp_path, config):
     with pytest.raises(TinyDecoupleError, match="exists but is not a run directory"):
         open_run(tmp_path, {"kind": "demo"}, overwrite=True)
     assert (tmp_path / "thesis.txt").exists()
+
+
+def test_a_run_that_was_cut_off_is_no_model(runs, tmp_path):
+    """Half-trained weights must not be translated, probed or scored as if they were whole."""
+    (tmp_path / "config.json").write_bytes((runs / "plain" / "config.json").read_bytes())
+    save_checkpoint(tmp_path, load_checkpoint(runs / "plain") | {"complete": False})
+    with pytest.raises(TinyDecoupleError, match="no completely trained model"):
+        load_model(tmp_path, torch.device("cpu"))
+    save_checkpoint(tmp_path, load_checkpoint(tmp_path) | {"complete": True})
+    load_model(tmp_path, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("config", ['{"version": "1"}', '{"kind": "demo"}'])
+def test_another_programs_config_makes_no_run_directory(tmp_path, config):
+    """Many programs write a version into their config.json: it takes both names to be a run of ours."""
+    (tmp_path / "config.json").write_text(config, encoding="utf-8")
+    with pytest.raises(TinyDecoupleError, match="exists but is not a run directory"):
+        open_run(tmp_path, {"kind": "demo"}, overwrite=True)
+    assert (tmp_path / "config.json").read_text(encoding="utf-8") == config
+
+
+def test_json_is_written_as_it_reads(tmp_path):
+    write_json(tmp_path / "x.json", {"text": "كتاب"})
+    assert "كتاب" in (tmp_path / "x.json").read_text(encoding="utf-8"), "Arabic is escaped: nobody can read the file"
 
 
 def test_a_damaged_or_missing_checkpoint(tmp_path):

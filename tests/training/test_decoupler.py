@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.method.planted import plant
+from tinydecouple.method.probe import PRIORS, new_probe
 from tinydecouple.method.projection import penalty
 from tinydecouple.method.subspace import ESTIMATORS, principal_angles, probe_subspace
 from tinydecouple.training.decoupler import DecoupleOptions, Decoupler
@@ -105,6 +106,16 @@ def test_halves_are_widened_before_numpy_sees_them(planted, refreshed, dtype):
     np.testing.assert_allclose(h.grad.float().numpy() / 1024, full.grad.numpy(), atol=3e-5)
 
 
+def test_states_of_double_precision_meet_a_basis_of_single_precision(planted, refreshed):
+    """A basis from a refresh is float32: orthonormal to its own precision, not to that of float64 states."""
+    core = refreshed()
+    h = torch.from_numpy(planted[0]).double().requires_grad_()
+    value = core.penalty(h)
+    value.backward()
+    assert value.dtype == h.grad.dtype == torch.float64
+    assert value.item() == pytest.approx(core.penalty(torch.from_numpy(planted[0])).item(), rel=1e-5)
+
+
 def test_no_states_cost_nothing_and_can_be_backpropagated(refreshed):
     h = torch.zeros(0, WIDTH, requires_grad=True)
     value = refreshed().penalty(h)
@@ -148,6 +159,35 @@ def test_only_the_probe_estimator_is_the_probes(planted):
     angles = {name: np.degrees(principal_angles(bases["probe"], U)[-1]) for name, U in bases.items()}
     assert angles["standard-row"] < 1e-3, "with two classes the standard's row is the probe's direction"
     assert angles["class-means"] < 20 and min(angles["random"], angles["random-from-states"]) > 20, angles
+
+
+def test_the_angle_logged_is_the_largest_to_the_estimate_before(rng):
+    """Of rank 3: the smallest of three angles would hide how far a subspace turns."""
+    p = plant(800, WIDTH, 4, 1.0, rng)
+    core = make(classes=4, labels="all-varieties", rank=3)
+    core.refresh(p.h[:400], p.y[:400], rng)
+    before = core.basis
+    angle = core.refresh(p.h[400:], p.y[400:], rng)["angle_degrees"]
+    angles = np.degrees(principal_angles(before, core.basis))
+    assert angles[0] < 0.9 * angles[-1], "the case is too easy: all angles are alike"
+    assert angle == pytest.approx(angles[-1], abs=0.1), f"{angle:.1f} degrees logged, principal angles {angles}"
+
+
+def test_a_refit_takes_as_many_steps_as_asked(planted):
+    """Adam moves a weight by about its learning rate per step, so one step leaves the probe near its start."""
+    moved = {}
+    for steps in (1, 80):
+        core = make(probe_steps=steps)
+        core.refresh(*planted[:2], np.random.default_rng(1))
+        moved[steps] = np.abs(core.probe.parameters["mu"]).max()
+    assert moved[1] < 0.2 * moved[80], f"largest weight after 1 and after 80 steps: {moved}"
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_probe_and_null_have_the_prior_asked_for(prior):
+    core = make(prior=prior)
+    for probe in (core.probe, core.null):
+        assert probe.prior == prior and set(probe.parameters) == set(new_probe(2, WIDTH, prior).parameters)
 
 
 def test_the_null_changes_no_run(planted, monkeypatch):
@@ -197,7 +237,7 @@ def test_a_class_per_variety_gives_more_directions(rng):
     ({"rank": 2}, "rank.* 1"),
     ({"labels": "all-varieties", "classes": 4, "rank": 4}, "rank.* 3"),
     ({"rank": 13}, "`rank` 13: states of width 12 allow 1 to 12"),
-    ({"subspace": "svd"}, f"subspace 'svd' is unknown; expected one of {', '.join(ESTIMATORS)}"),
+    ({"subspace": "svd"}, f"`subspace` 'svd' is unknown; expected one of {', '.join(ESTIMATORS)}"),
     ({"subspace": "standard-row", "rank": 2}, "rank"),
     ({"classes": 40, "labels": "all-varieties", "probe_states": 64}, "`probe_states` 64: too few for 40 classes"),
 ])

@@ -6,7 +6,7 @@ import torch
 
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.training.batches import collate, encode, finetuning_examples
-from tinydecouple.training.gather import collect_states, draw_examples, parse_layers, penalised, probed
+from tinydecouple.training.gather import TOKENS, collect_states, draw_examples, parse_layers, penalised, probed
 
 
 @pytest.fixture
@@ -53,15 +53,17 @@ def test_each_state_keeps_its_sentence_when_batches_are_shuffled(corpus, tokeniz
             f"{example.key}: its embeddings are not among the states of its key; are keys and states in one order?"
 
 
-def test_draws_are_whole_examples_up_to_the_limit_and_another_draw_is_another(examples, rng):
+@pytest.mark.parametrize("tokens", TOKENS)
+def test_draws_are_whole_examples_up_to_the_limit_and_another_draw_is_another(examples, rng, tokens):
+    """The limit counts the tokens that are probed, of the side that is."""
     def size(drawn):
-        return sum(int(probed(collate([e], 0)).sum()) for e in drawn)
+        return sum(int(probed(collate([e], 0), tokens).sum()) for e in drawn)
 
-    drawn = draw_examples(examples, 200, "target", rng)
+    drawn = draw_examples(examples, 200, tokens, rng)
     assert size(drawn) >= 200 > size(drawn[:-1]), "the last example drawn must be the one that reaches the limit"
-    again = draw_examples(examples, 200, "target", rng)
+    again = draw_examples(examples, 200, tokens, rng)
     assert [e.key for e in again] != [e.key for e in drawn], "two refreshes see the same sentences"
-    assert len(draw_examples(examples, 10**9, "target", rng)) == len(examples)
+    assert len(draw_examples(examples, 10**9, tokens, rng)) == len(examples)
 
 
 @pytest.mark.parametrize("whose", ["all", "dialects", "standard"])

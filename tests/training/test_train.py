@@ -13,6 +13,7 @@ from tinydecouple.training import train as loop
 from tinydecouple.training.batches import collate, finetuning_examples
 from tinydecouple.training.checkpoint import load_checkpoint
 from tinydecouple.training.decoupler import DecoupleOptions, strength_at
+from tinydecouple.training.gather import PENALISED, at_positions, penalised
 from tinydecouple.training.pipeline import decouplers
 from tinydecouple.training.train import TrainOptions, mean_loss, rate_at, train
 
@@ -20,10 +21,14 @@ SHORT = TrainOptions(epochs=2, batch_tokens=300)
 SETTING = DecoupleOptions(strength=0.5, layer="1", refreshes=4, probe_states=256, probe_steps=10)
 
 
+def dev_examples(corpus, tokenizer):
+    return finetuning_examples(corpus, tokenizer, "dev", 1)[::3]
+
+
 @pytest.fixture
 def setup(corpus, tokenizer):
     """A function (folder, strength or None, options, what else a decoupler is told) -> trained weights."""
-    examples, dev = (finetuning_examples(corpus, tokenizer, split, 2) for split in ("train", "dev"))
+    examples, dev = finetuning_examples(corpus, tokenizer, "train", 2), dev_examples(corpus, tokenizer)
 
     def run(folder, strength=None, options=SHORT, **told):
         sizes = ModelOptions(tokenizer.size, 16, 1, 2)
@@ -45,10 +50,15 @@ def log_of(folder):
     return [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-def test_the_loss_falls(setup, tmp_path):
-    setup(tmp_path, options=TrainOptions(epochs=4, batch_tokens=300, learning_rate=1e-2))
-    dev = [r["dev_loss"] for r in log_of(tmp_path) if "dev_loss" in r]
-    assert dev[-1] < dev[0] - 0.5, f"dev loss from {dev[0]:.2f} to {dev[-1]:.2f} nats per token"
+def test_the_loss_falls_and_the_log_has_that_of_dev(setup, corpus, tokenizer, tmp_path):
+    weights = setup(tmp_path, options=TrainOptions(epochs=4, batch_tokens=300, learning_rate=1e-2))
+    seen, dev = ([r[name] for r in log_of(tmp_path) if name in r] for name in ("loss", "dev_loss"))
+    assert np.mean(seen[-5:]) < seen[0] - 1, f"training loss from {seen[0]:.2f} to {seen[-1]:.2f} nats per token"
+    assert min(dev) < dev[0] - 0.2, f"dev loss from {dev[0]:.2f} to {min(dev):.2f} nats per token at best"
+    model = Transformer(tokenizer.size, 16, 1, 2)
+    model.load_state_dict(weights)
+    expected = mean_loss(model, dev_examples(corpus, tokenizer), tokenizer.pad)
+    assert dev[-1] == pytest.approx(expected), f"the log says {dev[-1]}, the loss on dev is {expected} nats per token"
 
 
 def test_strength_zero_is_plain_bit_for_bit(setup, tmp_path):
@@ -144,6 +154,26 @@ def test_a_weight_of_the_standard_reaches_training(setup, tmp_path):
     assert not equal(plain, setup(tmp_path / "3", options=replace(SHORT, standard_weight=0.3)))
 
 
+def test_mean_loss_counts_each_token_once_however_batches_are_cut(corpus, tokenizer, model, monkeypatch):
+    """A mean of the batches' means would weigh a token by how few others share its batch."""
+    examples = finetuning_examples(corpus, tokenizer, "train", 1)[:15]
+    whole = loop.batch_loss(model, collate(examples, tokenizer.pad))[1].item()
+    monkeypatch.setattr(loop, "BATCH_TOKENS", 40)
+    got = mean_loss(model, examples, tokenizer.pad)
+    assert got == pytest.approx(whole, rel=1e-5), f"{got} nats per token over several batches, {whole} in one"
+
+
+def test_every_epoch_holds_every_example_in_an_order_of_its_own(corpus, tokenizer):
+    examples = finetuning_examples(corpus, tokenizer, "train", 1)
+    batches = list(loop.batches_from(0, examples, SHORT))
+    assert [step for step, _ in batches] == list(range(len(batches))) and len(batches) % 2 == 0
+    first, second = ([id(e) for _, rows in half for e in rows]
+                     for half in (batches[:len(batches) // 2], batches[len(batches) // 2:]))
+    assert sorted(first) == sorted(second) == sorted(map(id, examples))
+    assert first != second, "both epochs have one order"
+    assert list(loop.batches_from(3, examples, SHORT)) == batches[3:], "a resumed run sees other batches"
+
+
 def test_learning_rate_rises_then_falls_to_nothing():
     rates = [rate_at(TrainOptions(learning_rate=1.0), step, 100) for step in range(100)]
     assert rates[0] == pytest.approx(0.1) and max(rates) == rates[9] == 1.0 and rates[-1] < 0.001
@@ -197,6 +227,31 @@ def test_weight_decay_spares_the_gains_of_the_norms(model):
     for name, p in model.named_parameters():
         moved = not torch.equal(before[name], p)
         assert moved == (p.dim() == 2), f"{name}: {'decayed' if moved else 'not decayed'}"
+
+
+def test_a_step_starts_from_gradients_of_nothing(corpus, tokenizer, model):
+    """At rate 0 no weight moves, so the same batch twice leaves the same gradient twice, not its double."""
+    batch = collate(finetuning_examples(corpus, tokenizer, "train", 1)[:4], tokenizer.pad)
+    options = TrainOptions(learning_rate=0.0, max_grad_norm=0.0)
+    optimizer, gradients = loop.make_optimizer(model, options), []
+    for step in range(2):
+        loop.train_step(model, optimizer, batch, options, {}, step, 10)
+        gradients.append(model.embedding.weight.grad.clone())
+    torch.testing.assert_close(gradients[1], gradients[0], msg="gradients of the last step are still there")
+
+
+@pytest.mark.parametrize("whose", PENALISED)
+def test_the_penalty_is_of_the_tokens_asked_for(corpus, tokenizer, model, whose):
+    """All, the dialects' or the standard's; and it is added to the loss with its strength."""
+    examples = finetuning_examples(corpus, tokenizer, "train", 1)[:8]
+    batch = collate(examples, tokenizer.pad)
+    options, decouple = TrainOptions(learning_rate=0.0), replace(SETTING, penalised=whose, layer="2")
+    cores = decouplers(decouple, len(corpus.family), ModelOptions(tokenizer.size, 32, 2, 4))
+    loop.refresh(model, cores, examples, tokenizer.pad, options, 0)
+    states = model(torch.from_numpy(batch.inputs))[2]
+    expected = cores[2].penalty(at_positions(states, penalised(batch, "target", whose))).item()
+    record = loop.train_step(model, loop.make_optimizer(model, options), batch, options, cores, 0, 10)
+    assert record["penalty"] == pytest.approx(expected, rel=1e-5), f"{record['penalty']}, of {whose}: {expected}"
 
 
 @pytest.mark.parametrize("most, expected", [(0.01, 0.01), (0.0, None), (1e6, None)])

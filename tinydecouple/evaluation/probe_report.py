@@ -155,15 +155,15 @@ def probing_table(layers: dict[int, dict[str, Any]], names: list[str]) -> str:
     lines = markdown([["layer", *columns], *([f"{layer}", *(f"{found[key]:.3f}" for key in columns.values())]
                                              for layer, found in layers.items())])
     standard, some = names[0], next(iter(layers.values()))
-    note = (
-        f"{standard} against the rest, n = {some['states']} states, H(Y) = {some['entropy_bits']:.3f} bits per state. "
-        "variational, prequential: code lengths in bits per state; dealt: the variational code of the same labels dealt "
-        "at random, its null; selectivity: dealt less variational, what the states save. A code near H(Y) does not mean "
-        "that states say nothing: compare it with dealt. compression: H(Y) over the variational code; accuracy: on "
-        "sentences held out; control: the same with labels dealt at random; constant: always the larger class; energy: "
-        "share of the centred states' squared length inside the direction; largest: share of their variance along one "
-        "direction: code lengths of layers in which it differs much do not compare.")
-    lines += ["", *wrap(note, 110), ""]
+    note = f"""
+        {standard} against the rest, n = {some['states']} states, H(Y) = {some['entropy_bits']:.3f} bits per state.
+        variational, prequential: code lengths in bits per state; dealt: the variational code of the same labels dealt
+        at random, its null; selectivity: dealt less variational, what the states save. A code near H(Y) does not mean
+        that states say nothing: compare it with dealt. compression: H(Y) over the variational code; accuracy: on
+        sentences held out; control: the same with labels dealt at random; constant: always the larger class; energy:
+        share of the centred states' squared length inside the direction; largest: share of their variance along one
+        direction: code lengths of layers in which it differs much do not compare."""
+    lines += ["", *wrap(" ".join(note.split()), 110), ""]
     rows = {name: [found["angles"][0][i] for found in layers.values()] for i, name in enumerate(names) if i}
     rows |= {label: [found[label] for found in layers.values()] for label in ("null", "unrelated")}
     lines += markdown([["angle", *(f"layer {layer}" for layer in layers)],

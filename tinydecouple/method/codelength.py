@@ -73,7 +73,7 @@ def block_ends(keys: np.ndarray, classes: int) -> list[int]:
     """Row counts at which prequential blocks end, for rows sorted into runs of one key (n,).
 
     A key is never cut, so that tokens of one sentence do not predict each other; the first block has at least
-    4 rows a class. Raises TinyDecoupleError for fewer rows than two blocks need.
+    4 rows per class. Raises TinyDecoupleError for fewer rows than two blocks need.
     """
     n = len(keys)
     cuts = np.append(np.flatnonzero(keys[1:] != keys[:-1]) + 1, n)  # places between keys

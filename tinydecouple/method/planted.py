@@ -14,7 +14,7 @@ class Planted:
 
     h: (n, d) float64 states.  y: (n,) classes, equally likely.  differences: (d, r) orthonormal basis of the
     differences between class means.  discriminant: (d, r) orthonormal basis of Sigma^-1 (differences), where the
-    weights of a linear probe tend.  conditional_bits: H(Y|h), bits a state, which no code undercuts.
+    weights of a linear probe tend.  conditional_bits: H(Y|h), bits per state, which no code undercuts.
     """
 
     h: np.ndarray

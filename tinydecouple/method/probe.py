@@ -7,7 +7,7 @@ loss in THEORY (6) and (7), drawing logits in (12), gradients in (13), the prior
 Prior "normal":     w_cj ~ N(mu_cj, sigma2_cj), prior N(0, 1).
 Prior "group-normal-jeffreys" (Louizos, Ullrich & Welling 2017):
                     w_cj = z_j v_cj,  z_j ~ N(mu_zj, sigma2_zj),  v_cj ~ N(mu_cj, sigma2_cj),
-                    prior of v N(0, 1), of z log-uniform: a feature nobody needs is switched off for all classes.
+                    prior of v N(0, 1), of z log-uniform: a feature no class needs is switched off for all classes.
 
 The bias is a weight on a last feature that is always 1, never scaled. A sum of Gaussians is Gaussian, so one may
 draw logits instead of weights (local reparameterisation, Kingma et al. 2015). With x = h * z,
@@ -15,7 +15,7 @@ z = mu_z + sigma_z * eps_z drawn for each state (normal prior: z = 1), and eps ~
 
     m = x mu^T        v = x^2 sigma2^T        logits = m + sqrt(v) * eps
 
-The loss of a sample of N states, in nats a state, is  mean CE(logits, y) + (KL_w + KL_z) / N  with
+The loss of a sample of N states, in nats per state, is  mean CE(logits, y) + (KL_w + KL_z) / N  with
 
     KL_w = 1/2 sum( sigma2 + mu^2 - 1 - log sigma2 )
     KL_z = sum( k1 - k1 s(k2 + k3 a) + 1/2 log(1 + exp(-a)) ),   a = log sigma2_z - log(mu_z^2 + tiny),  s the sigmoid
@@ -42,6 +42,7 @@ from tinydecouple.method.states import check_states, check_width, warn_of_scale
 PRIORS = ("normal", "group-normal-jeffreys")
 K1, K2, K3 = 0.63576, 1.87320, 1.48695  # Molchanov et al. 2017
 TINY = 1e-8  # added to mu_z^2 before its logarithm
+VARIANCE_RATE = 4  # Adam's rate for log variances over that for means
 SMALLEST = 1e-12  # added to v before its root, so that a state of zeros has a gradient
 
 
@@ -154,7 +155,7 @@ def forward(parameters: dict[str, np.ndarray], h1: np.ndarray, noise: dict[str, 
 
 def loss_and_gradients(parameters: dict[str, np.ndarray], h1: np.ndarray, y: np.ndarray, noise: dict[str, np.ndarray],
                        total: int, kl_weight: float = 1.0) -> tuple[float, dict[str, np.ndarray]]:
-    """Loss in nats a state, and its gradients by parameter name; the formulas stand in the module's docstring.
+    """Loss in nats per state, and its gradients by parameter name; the formulas stand in the module's docstring.
 
     h1: (n, d + 1) states of a batch, the last feature 1.  y: (n,) classes from 0.  noise: as draw_noise gives it.
     total: N, size of the training sample.  kl_weight: temperature of the KL, for training only; a code has 1.
@@ -176,7 +177,10 @@ def loss_and_gradients(parameters: dict[str, np.ndarray], h1: np.ndarray, y: np.
 
 
 def adam_step(probe: VariationalProbe, gradients: dict[str, np.ndarray], rate: float) -> None:
-    """One step of Adam (Kingma & Ba 2015, algorithm 1; beta 0.9 and 0.999), changing the probe in place."""
+    """One step of Adam (Kingma & Ba 2015, algorithm 1; beta 0.9 and 0.999), changing the probe in place.
+
+    Log variances move VARIANCE_RATE times as fast as means: they have further to go, and their jitter costs less.
+    """
     probe.steps += 1
     for name, g in gradients.items():
         first = probe.moments.setdefault(f"{name}.1", np.zeros_like(g))
@@ -184,21 +188,29 @@ def adam_step(probe: VariationalProbe, gradients: dict[str, np.ndarray], rate: f
         first += 0.1 * (g - first)
         second += 0.001 * (g * g - second)
         step = first / (1 - 0.9**probe.steps) / (np.sqrt(second / (1 - 0.999**probe.steps)) + 1e-8)
-        probe.parameters[name] -= rate * step
+        probe.parameters[name] -= rate * (VARIANCE_RATE if name.startswith("log") else 1) * step
 
 
 def default_steps(probe: VariationalProbe) -> int:
-    """TODO."""
-    return 600
+    """What fit takes: 600 up to 256 features, beyond them in proportion; twice that with the group prior.
+
+    Measured on planted states, against 4,800 steps or more: 0.0 % above (normal prior, 2 classes, d = 128), 0.2 %
+    (d = 512), 0.1 % (group prior, d = 128). At d = 2,048, n = 8,192: 0.65 bits per state, where 600 steps give
+    1.1 and 2,400 give 0.70; a few percent may be left there. Where
+    classes are nearly separable the weights go on growing: d = 64, 0.145 bits by default, 0.122 at 3,000 steps.
+    """
+    steps = 600 * max(1, probe.width // 256)
+    return steps if probe.prior == "normal" else 2 * steps
 
 
 def fit(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng: np.random.Generator, steps: int | None = None,
         batch: int = 512, rate: float = 0.06, kl_weight: float = 1.0) -> VariationalProbe:
     """Fit in place, from where the probe stands (a warm start), and return it.
 
-    h: (n, d) float32 or float64 states.  y: (n,) int classes from 0 to C - 1.  rate: Adam's, falling to 0 on a
-    cosine.  The optimiser's memory starts afresh: only the posterior is warm.
-    Raises TinyDecoupleError for states or labels that a probe cannot be fitted to.
+    h: (n, d) float32 or float64 states.  y: (n,) int classes from 0 to C - 1.  steps: of Adam, default_steps(probe) if
+    none are named.  rate: Adam's, falling to 0 on a cosine.  Adam's memory starts afresh: only the posterior is warm.
+    Raises TinyDecoupleError for states or labels that a probe cannot be fitted to; warns (StatesWarning) of states
+    that are not standardised, or of which one direction holds most of the variance.
     """
     check_states(h, y, probe.classes)
     check_width(h, probe.width, "probe")

@@ -67,14 +67,13 @@ def check_states(h: np.ndarray, y: np.ndarray, classes: int | None = None, half:
 def check_width(h: np.ndarray, d: int, whose: str) -> None:
     """Raise TinyDecoupleError unless states h (n, d) have the d features of what they meet; `whose` names it."""
     if h.shape[1] != d:
-        raise TinyDecoupleError(f"states have {h.shape[1]} features, the {whose} {d}; take both from one layer of one "
-                                "model")
+        raise TinyDecoupleError(f"states have {h.shape[1]} features, the {whose} {d}; take both from one layer")
 
 
 def check_rank(k: int, highest: int, why: str) -> None:
     """Raise TinyDecoupleError unless k is an integer from 1 to `highest`; `why` explains the upper limit."""
     if not isinstance(k, (int, np.integer)) or not 1 <= k <= highest:
-        raise TinyDecoupleError(f"rank {k}: expected 1 to {highest} ({why})")
+        raise TinyDecoupleError(f"`rank` {k}: expected 1 to {highest} ({why})")
 
 
 def blocks(h: np.ndarray) -> Iterator[slice]:
@@ -82,6 +81,11 @@ def blocks(h: np.ndarray) -> Iterator[slice]:
     step = max(1, BLOCK // h.shape[1])
     for start in range(0, len(h), step):
         yield slice(start, min(start + step, len(h)))
+
+
+def centred(h: np.ndarray, mean: np.ndarray) -> Iterator[np.ndarray]:
+    """h - mean, a block of rows at a time, in the wider of their dtypes."""
+    return (h[rows] - mean for rows in blocks(h))
 
 
 def mean_state(h: np.ndarray) -> np.ndarray:
@@ -104,15 +108,16 @@ def principal_axes(h: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     allows for eps * d; eps is that of h's own dtype, and the covariance, a square, cannot resolve less than float64's.
     """
     mean, d = mean_state(h), h.shape[1]
-    covariance = np.zeros((d, d))
-    for rows in blocks(h):
-        centred = h[rows] - mean
-        covariance += centred.T @ centred / len(h)
-    variance, axes = np.linalg.eigh(covariance)
+    variance, axes = np.linalg.eigh(sum(c.T @ c for c in centred(h, mean)) / len(h))
     eps, largest = np.finfo(h.dtype).eps, variance[-1]
     rounding = d * max(np.finfo(np.float64).eps * largest, eps**2 * (largest + np.abs(mean).max()**2))
     kept = variance > rounding
     return mean, variance[kept][::-1], axes[:, kept][:, ::-1]
+
+
+def root_mean_square(h: np.ndarray) -> float:
+    """Of all entries of h (n, d)."""
+    return float(np.sqrt(sum(np.square(h[rows], dtype=np.float64).sum() for rows in blocks(h)) / h.size))
 
 
 def standardise(h: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
@@ -127,7 +132,7 @@ def standardise(h: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     dtype = np.promote_types(h.dtype, np.float32)
     mean = mean_state(h).astype(dtype)
     states = np.subtract(h, mean, dtype=dtype)
-    scale = float(np.sqrt(sum(np.square(states[rows], dtype=np.float64).sum() for rows in blocks(h)) / h.size))
+    scale = root_mean_square(states)
     states /= scale
     return states, mean, scale
 
@@ -135,15 +140,15 @@ def standardise(h: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
 def dominance(h: np.ndarray) -> float:
     """Share, 0 to 1, of the variance of states h (n, d) that lies along the one direction of most variance.
 
-    One outlying feature and one outlying state both show up in it. By power iteration from the feature of
-    most variance: exact where one direction dominates, a lower bound elsewhere.
+    One outlying feature and one outlying state both show up in it. Three power iterations from the feature of most
+    variance: close where one direction dominates, a lower bound elsewhere.
     """
     check_matrix(h, half=True)
-    mean = mean_state(h)
-    variance = sum(((h[rows] - mean)**2).sum(axis=0) for rows in blocks(h))  # (d,), times n
-    axis = np.eye(1, h.shape[1], variance.argmax())[0]
-    for _ in range(4):
-        product = sum((h[rows] - mean).T @ ((h[rows] - mean) @ axis) for rows in blocks(h))  # (d, n) @ (n,) -> (d,)
+    mean = mean_state(h).astype(np.promote_types(h.dtype, np.float32))
+    variance = sum((c**2).sum(axis=0) for c in centred(h, mean))  # (d,), times n
+    axis = np.eye(1, h.shape[1], variance.argmax(), dtype=mean.dtype)[0]
+    for _ in range(3):
+        product = sum((c @ axis) @ c for c in centred(h, mean))  # (n,) @ (n, d) -> (d,)
         largest = np.linalg.norm(product)
         axis = product / (largest or 1)
     return float(largest / (variance.sum() or 1))
@@ -151,7 +156,7 @@ def dominance(h: np.ndarray) -> float:
 
 def warn_of_scale(h: np.ndarray) -> None:
     """Warn if the prior N(0, 1) on weights does not suit states h (n, d): other scale, or one direction dominates."""
-    size = float(np.sqrt(sum(np.square(h[rows], dtype=np.float64).sum() for rows in blocks(h)) / h.size))
+    size = root_mean_square(h)
     if not 0.1 < size < 10:
         warnings.warn(f"states have root mean square {size:.3g} per feature, expected about 1: pass them through "
                       "standardise() first, or the code length misleads", StatesWarning, stacklevel=3)

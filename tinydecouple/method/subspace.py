@@ -137,7 +137,7 @@ ESTIMATORS: dict[str, Callable[..., np.ndarray]] = {
 def estimator(name: str) -> Callable[..., np.ndarray]:
     """The estimator of that name. Raises TinyDecoupleError for an unknown one, listing those there are."""
     if name not in ESTIMATORS:
-        raise TinyDecoupleError(f"subspace {name!r} is unknown; expected one of {', '.join(ESTIMATORS)}")
+        raise TinyDecoupleError(f"`subspace` {name!r} is unknown; expected one of {', '.join(ESTIMATORS)}")
     return ESTIMATORS[name]
 
 

@@ -18,6 +18,7 @@ class ParallelCorpus:
     standard: the dominant variety.  pivot: a variety outside the family, or None.
     dialects: every other variety, in order of first appearance.
     notes: what reading left out, cleaned or moved, in counts.
+    fingerprint: SHA-256 of what it was made from: name and bytes of the files read, so that a run notices a change.
     """
 
     texts: dict[str, dict[str, str]]
@@ -30,7 +31,7 @@ class ParallelCorpus:
 
     @property
     def family(self) -> tuple[str, ...]:
-        """The standard and its dialects: the varieties that a probe tells apart."""
+        """The standard and its dialects: the varieties that a probe distinguishes."""
         return (self.standard, *self.dialects)
 
     @property
@@ -59,7 +60,7 @@ def split_by_key(keys: list[str], held_out: float, rng: np.random.Generator) -> 
     n = round(len(keys) * held_out)
     if n < 1 or 2 * n >= len(keys):
         raise TinyDecoupleError(f"too few sentences to split: {len(keys)} keys at a held-out share of {held_out} "
-                                "leave train, dev or test empty; add sentences or change --held-out")
+                                "leave train, dev or test empty; add sentences or change `held_out`")
     split = dict.fromkeys(keys, "train")
     order = rng.permutation(len(keys))
     split.update({keys[i]: "dev" for i in order[:n]})
@@ -67,21 +68,46 @@ def split_by_key(keys: list[str], held_out: float, rng: np.random.Generator) -> 
     return split
 
 
-def check_usable(corpus: ParallelCorpus, source: str) -> ParallelCorpus:
-    """Return the corpus if every variety can be trained, chosen on and tested; raise TinyDecoupleError if not."""
-    for variety in corpus.varieties:
-        shared = Counter(corpus.split[key] for key, row in corpus.texts.items()
-                         if variety in row and corpus.standard in row)
-        for split in SPLITS:
-            if not shared[split]:
-                raise TinyDecoupleError(f"{source}: variety {variety!r} has no rows in {split} that share a key with "
-                                        f"{corpus.standard!r} (train {shared['train']}, dev {shared['dev']}, test "
-                                        f"{shared['test']}); too few sentences to split: add some or leave it out")
-    return corpus
+def unusable(corpus: ParallelCorpus) -> dict[str, Counter[str]]:
+    """Varieties that cannot be trained, chosen on and tested -> keys that they share with the standard, per split."""
+    shared = {variety: Counter() for variety in corpus.varieties}
+    for key, row in corpus.texts.items():
+        if corpus.standard in row:
+            for variety in row:
+                if variety in shared:
+                    shared[variety][corpus.split[key]] += 1
+    return {variety: counts for variety, counts in shared.items() if not all(counts[split] for split in SPLITS)}
+
+
+def check_usable(corpus: ParallelCorpus, source: str, working: tuple[str, ...] = ()) -> ParallelCorpus:
+    """Return the corpus if every variety can be trained, chosen on and tested; raise TinyDecoupleError if not.
+
+    working: dialects known to pass without the others, for the remedy.
+    """
+    lacking = unusable(corpus)
+    if not lacking:
+        return corpus
+    size = Counter(corpus.split.values())
+    if absent := [split for split in SPLITS if not size[split]]:
+        raise TinyDecoupleError(f"{source}: no key is in {' or '.join(absent)} ({_counts(size)}), by the split that "
+                                f"came with it; mark some keys {' or '.join(absent)}, or leave the split out so that "
+                                "one is drawn")
+    named = "; ".join(f"variety {v!r} has no rows in {', '.join(s for s in SPLITS if not counts[s])} that share a key "
+                      f"with {corpus.standard!r} ({_counts(counts)})" for v, counts in lacking.items())
+    remedy = ""
+    if working and not lacking.keys().isdisjoint(corpus.dialects):
+        remedy = f", or leave it out by varieties {','.join(working)}"
+    if corpus.pivot in lacking:
+        remedy += ", and choose another `pivot`, or none"
+    raise TinyDecoupleError(f"{source}: {named}; too few sentences to split: add some{remedy}")
+
+
+def _counts(counts: Counter[str]) -> str:
+    return ", ".join(f"{split} {counts[split]}" for split in SPLITS)
 
 
 def subsample(corpus: ParallelCorpus, per_variety: int, seed: int) -> ParallelCorpus:
-    """Keep at most `per_variety` training sentences a dialect; nested by seed: 100 lie within 200.
+    """Keep at most `per_variety` training sentences per dialect; nested by seed: 100 lie within 200.
 
     The standard, the pivot, dev and test stay whole.
     """

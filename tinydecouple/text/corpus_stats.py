@@ -1,37 +1,63 @@
 """What a corpus holds, in numbers: counts, lengths, how much is the standard's, how far apart the varieties are."""
 
 from collections.abc import Callable
-from itertools import combinations
+from itertools import combinations, islice
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from sacrebleu.metrics import CHRF
 from tqdm import tqdm
 
-from tinydecouple.text.corpus import SPLITS, ParallelCorpus
+from tinydecouple.text.corpus import SPLITS, ParallelCorpus, unusable
 
 MOST = 100  # keys of a pair of varieties that their distance is measured on
+MANY = 40   # varieties, beyond which not all pairs are measured unless asked for
+NEAR = 3    # dialects that a dialect is compared with where not all pairs are
+BUCKETS = 4096  # that letter trigrams are counted in
 
 
-def distances(corpus: ParallelCorpus, most: int = MOST) -> np.ndarray:
-    """chrF (0 to 100, 100 on the diagonal) between any two varieties, on the first `most` keys that both have.
+def distances(corpus: ParallelCorpus, most: int = MOST, every: bool = True) -> np.ndarray:
+    """chrF (0 to 100, 100 on the diagonal) between varieties, on the first `most` keys that both have.
 
-    (v, v), in the order of corpus.varieties; the later variety is the reference. NaN where no key is shared.
+    every: measure any two varieties; else, linear in their number, each with the standard and with the NEAR other
+    dialects whose letters resemble it most. The others are NaN, and so is a pair that shares no key.
+    (v, v), in the order of corpus.varieties; the later variety is the reference.
     """
     names, score = corpus.varieties, CHRF()
     matrix = np.full((len(names), len(names)), np.nan)
     np.fill_diagonal(matrix, 100)
-    pairs = list(combinations(range(len(names)), 2))
+    pairs = list(combinations(range(len(names)), 2)) if every else _near_pairs(corpus, most)
     for i, j in tqdm(pairs, desc="distances", disable=None, leave=False):
-        rows = [row for row in corpus.texts.values() if names[i] in row and names[j] in row][:most]
+        rows = list(islice((row for row in corpus.texts.values() if names[i] in row and names[j] in row), most))
         if rows:
             matrix[i, j] = matrix[j, i] = score.corpus_score([row[names[i]] for row in rows],
                                                              [[row[names[j]] for row in rows]]).score
     return matrix
 
 
+def _near_pairs(corpus: ParallelCorpus, most: int) -> list[tuple[int, int]]:
+    """Each variety with the standard, and each dialect with the NEAR others of the most similar letter trigrams."""
+    names = corpus.varieties
+    profiles = np.zeros((len(names), BUCKETS))
+    for i, variety in enumerate(tqdm(names, desc="letters", disable=None, leave=False)):
+        for text in islice((row[variety] for row in corpus.texts.values() if variety in row), most):
+            for k in range(len(text) - 2):
+                profiles[i, crc32(text[k:k + 3].encode()) % BUCKETS] += 1
+    profiles = np.sqrt(profiles)  # so that a few frequent trigrams do not decide
+    profiles /= np.maximum(np.linalg.norm(profiles, axis=1, keepdims=True), 1)
+    likeness = profiles @ profiles.T
+    standard = names.index(corpus.standard)
+    pairs = {(min(i, standard), max(i, standard)) for i in range(len(names)) if i != standard}
+    dialects = [i for i, name in enumerate(names) if name in corpus.dialects]
+    for i in dialects:
+        others = sorted((j for j in dialects if j != i), key=lambda j: -likeness[i, j])  # noqa: B023
+        pairs |= {(min(i, j), max(i, j)) for j in others[:NEAR]}
+    return sorted(pairs)
+
+
 def describe(corpus: ParallelCorpus, matrix: np.ndarray) -> list[dict[str, Any]]:
-    """A row of numbers a variety: texts a split, mean length, keys and identical texts shared with the standard."""
+    """A row of numbers per variety: texts per split, mean length, keys and identical texts shared with the standard."""
     names, found = corpus.varieties, []
     for i, variety in enumerate(names):
         rows = [row for row in corpus.texts.values() if variety in row]
@@ -52,7 +78,7 @@ def describe(corpus: ParallelCorpus, matrix: np.ndarray) -> list[dict[str, Any]]
 
 def summary(corpus: ParallelCorpus, matrix: np.ndarray, region: Callable[[str], str], examples: int = 10) -> str:
     """The corpus as text for people: the numbers of each variety, what reading left out, some keys side by side."""
-    s = corpus.standard
+    s, lacking = corpus.standard, unusable(corpus)
     wide = max(9, *(len(v) for v in corpus.varieties))
     lines = [f"{'variety':{wide}} {'region':9} {'train':>6} {'dev':>5} {'test':>5} {'letters':>7} {f'with {s}':>10} "
              f"{f'same as {s}':>13} {f'chrF {s}':>9}  nearest"]
@@ -62,8 +88,10 @@ def summary(corpus: ParallelCorpus, matrix: np.ndarray, region: Callable[[str], 
         nearest = f"{row['nearest']} {row['chrf_nearest']:.1f}" if row["nearest"] and not own else ""
         lines.append(f"{row['variety']:{wide}} {place:9} {row['train']:6} {row['dev']:5} {row['test']:5} "
                      f"{row['characters']:7.1f} {row['with_standard']:10} {row['same_percent']:11.1f} % "
-                     f"{row['chrf_standard']:9.1f}  {nearest}".rstrip())
-    lines.append(f"letters: characters a text, mean; chrF: between varieties, on at most {MOST} keys that both have")
+                     f"{row['chrf_standard']:9.1f}  {nearest}{'  *' if row['variety'] in lacking else ''}".rstrip())
+    lines.append(f"letters: mean characters per text; chrF: between varieties, on at most {MOST} keys that both have")
+    if lacking:
+        lines.append(f"*: cannot be trained, since train, dev or test lacks keys that it shares with {s}")
     if corpus.notes:
         lines += ["", "what reading did"] + [f"{n:8}  {what}" for what, n in sorted(corpus.notes.items())]
     for key in sorted(corpus.keys("dev") + corpus.keys("train"), key=lambda key: -len(corpus.texts[key]))[:examples]:

@@ -24,7 +24,7 @@ SOUND_CHANGES = (  # (pattern, replacement), applied in this order to inherited 
 
 @dataclass(frozen=True)
 class Grammar:
-    """One variety: a word a concept, an affix a category, and the order of its sentence."""
+    """One variety: a word per concept, an affix per category, and the order of its sentence."""
 
     name: str
     region: int | None             # None for the pivot and the standard
@@ -44,7 +44,7 @@ class Family:
 
 
 def region(name: str) -> str:
-    """The region of a dialect of the family, told from its name: a1 is in region a; pivot and standard in none."""
+    """The region of a dialect of the family, read off its name: a1 is in region a; pivot and standard in none."""
     return f"region {name[0]}" if name[1:].isdigit() else name
 
 

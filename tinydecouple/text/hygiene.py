@@ -1,19 +1,24 @@
 """Text hygiene: texts that look the same become the same, and every kind of change is named.
 
-Out go marks that nobody sees, white space is joined, letters take their Unicode NFC form; if wished, Arabic tatweel
-and diacritics go too. The rest is untouched.
+Marks that nobody sees are removed, white space is joined, letters take their Unicode NFC form; optionally, Arabic
+tatweel and diacritics are removed too. Nothing else changes.
 
 A joiner (U+200C, U+200D) shapes the Arabic and Indic letters beside it and ties emoji together; elsewhere it does
 nothing. So one joiner stays between two characters from U+0620, the first Arabic letter, on; every other one goes.
 """
 
 import re
-from unicodedata import is_normalized, normalize
+from functools import lru_cache
+from unicodedata import category, is_normalized, normalize
+from unicodedata import name as name_of
 
 NFC, UNSEEN, SPACES, TATWEEL, DIACRITICS = ("Unicode NFC", "control and direction marks out", "spaces joined",
                                             "tatweel out", "diacritics out")
-# Control characters but for white space; soft hyphen; direction marks; zero-width space and its kin; byte-order mark.
-CONTROL = r"\0-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff"
+# Control characters but for white space; soft hyphen; direction marks; zero-width space and its kin; byte-order mark;
+# marks of annotations.
+CONTROL = (r"\0-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b\u200e\u200f"
+           r"\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb")
+FILLER = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 SHAPED = r"[\u0620-\U0010ffff]"  # characters beside which a joiner counts
 STEPS = (
     (UNSEEN, re.compile(f"[{CONTROL}]+"), ""),
@@ -29,9 +34,9 @@ SUSPECT_ARABIC = re.compile(rf"{SUSPECT.pattern}|{ARABIC[0][1].pattern}|{ARABIC[
 
 
 def clean(text: str, strip_marks: bool = False) -> tuple[str, tuple[str, ...]]:
-    """Clean a text; a text that is clean comes back as it is, so cleaning twice changes nothing more.
+    """Clean a text; a clean text is returned as it is, so cleaning twice is cleaning once.
 
-    strip_marks: also take out Arabic tatweel and combining marks (vowels, shadda, hamza above a bare letter, Quranic).
+    strip_marks: also remove Arabic tatweel and combining marks (vowels, shadda, hamza above a bare letter, Quranic).
     Returns the text, which may be empty now, and the names of what was changed, in the order of the names above.
     Raises nothing.
     """
@@ -46,6 +51,28 @@ def clean(text: str, strip_marks: bool = False) -> tuple[str, tuple[str, ...]]:
             text = _note(name, text, pattern.sub(put, text), changed)
         text = _note(SPACES, text, text.strip(" "), changed)
     return text, tuple(name for name in (NFC, UNSEEN, SPACES, TATWEEL, DIACRITICS) if name in changed)
+
+
+@lru_cache(maxsize=1 << 16)
+def clean_name(text: str) -> str:
+    """A name (of a variety, a column, a split), cleaned, so that names that print alike are one."""
+    return clean(text)[0]
+
+
+def hidden(text: str) -> list[str]:
+    """Characters of a name that print as nothing, though `clean` leaves them: fillers, variation selectors and such."""
+    return [c for c in text if category(c) in ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp") or FILLER.match(c)]
+
+
+def visible(text: str) -> str:
+    """The text for a message, where what prints as nothing is written out: <U+200F RIGHT-TO-LEFT MARK>."""
+    return "".join(f"<U+{ord(c):04X} {name_of(c, 'without a name')}>" if c != " " and (c.isspace() or hidden(c)) else c
+                   for c in text)
+
+
+def shorten(text: str, most: int = 100) -> str:
+    """The text, cut to so many characters, for a message."""
+    return text if len(text) <= most else f"{text[:most]} …"
 
 
 def _note(name: str, old: str, new: str, changed: set[str]) -> str:

@@ -11,6 +11,7 @@ from unicodedata import normalize
 import numpy as np
 
 from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.text.hygiene import shorten
 
 HUB = 3  # keys; a text in more of them is a hub
 DIGIT = re.compile(r"\d")
@@ -57,16 +58,29 @@ def split_without_leaks(texts: dict[str, dict[str, str]], held_out: float, rng: 
             wanted[side] -= len(free[i])
             split.update((keys[k], side) for k in free[i])
     if len(set(split.values())) < 3:
+        recurring = _named_hubs(texts, keys, hubs)
         raise TinyDecoupleError(f"too few sentences to split without leaks: {n_free} of {len(keys)} keys are free to "
                                 f"be held out (any others hold, or are joined to, a text of more than {HUB} keys, or "
                                 f"stand in a group of more than {n}); a held-out share of {held_out} leaves train, "
-                                "dev or test empty; add sentences, leave out those that recur, or change --held-out")
+                                f"dev or test empty{recurring}; add sentences, leave out those that recur, or change "
+                                "held_out")
     return split, {
         "keys joined with a near-duplicate": sum(len(members) for members in components if len(members) > 1),
         "hub texts": len(hubs),
         "keys held in train by a hub text": len(keys) - sum(map(len, hubless)),
         "largest component": max(map(len, components)),
     }
+
+
+def _named_hubs(texts: dict[str, dict[str, str]], keys: list[str], hubs: list[list[int]], most: int = 3) -> str:
+    """The most frequent hubs, in words: "; 'yes' recurs in 20 keys, in variety std"; empty without any."""
+    named = []
+    for found in sorted(hubs, key=len, reverse=True)[:most]:
+        shared = set.intersection(*({fold(text) for text in texts[keys[k]].values()} for k in found)) - {""}
+        holding = {v: text for v, text in texts[keys[found[0]]].items() if fold(text) in shared}
+        variety, text = next(iter(holding.items()))
+        named.append(f"{shorten(text, 40)!r} in {len(found)} keys of {variety!r}")
+    return f"; these recur: {', '.join(named)}" if named else ""
 
 
 def leaks(texts: dict[str, dict[str, str]], split: dict[str, str]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Byte-pair encoding by sentencepiece, with one tag a variety.
+"""Byte-pair encoding by sentencepiece, with one tag per variety.
 
 A tag is a control symbol: no text can spell it, it is put in by id. Bytes stand in for characters the
 training text lacks, so any text comes back from its pieces unchanged.
@@ -10,6 +10,7 @@ import sentencepiece as spm
 
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.text.corpus import ParallelCorpus
+from tinydecouple.text.hygiene import visible
 
 SPACE = "\u2581"  # sentencepiece writes a space so; where a text has the sign itself, it goes in as bytes
 
@@ -31,7 +32,8 @@ class Tokenizer:
     def tag(self, variety: str) -> int:
         """Id of a variety's tag. Raises TinyDecoupleError for a variety the model has not seen."""
         if variety not in self.tags:
-            raise TinyDecoupleError(f"the model has not seen variety {variety!r}; it knows: {', '.join(self.tags)}")
+            raise TinyDecoupleError(f"the model has not seen variety {visible(variety)!r}; it knows: "
+                                    f"{', '.join(self.tags)}")
         return self.tags[variety]
 
     def encode(self, texts: list[str]) -> list[list[int]]:
@@ -58,7 +60,7 @@ def train_tokenizer(corpus: ParallelCorpus, vocabulary: int = 1500) -> bytes:
     texts = [" " + text for key, row in corpus.texts.items() if corpus.split[key] == "train" for text in row.values()]
     characters = len(set("".join(texts)))
     if vocabulary < (least := 256 + 3 + len(corpus.varieties) + characters):
-        raise TinyDecoupleError(f"--vocabulary {vocabulary} is too small: 256 bytes, 3 symbols, "
+        raise TinyDecoupleError(f"`vocabulary` {vocabulary} is too small: 256 bytes, 3 symbols, "
                                 f"{len(corpus.varieties)} tags and {characters} characters need {least}")
     out = BytesIO()
     spm.SentencePieceTrainer.train(

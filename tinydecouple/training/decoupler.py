@@ -136,7 +136,8 @@ class Decoupler:
     def penalty(self, h: Tensor) -> Tensor:
         """(n, d) states of any float dtype and device -> scalar: mean ||(h - mean) U||_2, THEORY (27) to (30).
 
-        On a GPU the states travel to the host and their gradient back, once per call. No states cost nothing.
+        On a GPU the states travel to the host and their gradient back, once per call: 6 % of a step of 1,000 tokens of
+        the default model, 20 % of one of 6,400 (H100). No states cost nothing.
         """
         if self.basis is None:
             raise TinyDecoupleError("the decoupler has no basis yet; call refresh(h, y, rng) before penalty(h)")
@@ -173,9 +174,7 @@ class NumpyPenalty(torch.autograd.Function):
     def forward(ctx: Any, h: Tensor, basis: np.ndarray, mean: np.ndarray | None, squared: bool,
                 normalised: bool) -> Tensor:
         wide = h.detach() if h.dtype == torch.float64 else h.detach().float()  # halves become float32 in PyTorch
-        states = wide.cpu().numpy()
-        mean = None if mean is None else mean.astype(states.dtype, copy=False)
-        value, gradient = projection.penalty(states, basis.astype(states.dtype, copy=False), mean, squared, normalised)
+        value, gradient = projection.penalty(wide.cpu().numpy(), basis, mean, squared, normalised)
         ctx.save_for_backward(torch.from_numpy(gradient).to(h.device))
         ctx.dtype = h.dtype
         return wide.new_tensor(value)

@@ -183,7 +183,7 @@ def _at_mask(held: Held, mask: Tensor) -> np.ndarray:
 
 def collect(model: nn.Module, modules: Sequence[nn.Module], batches: Iterable[Labelled], path: Path,
             names: Sequence[str], rng: np.random.Generator, limit: int = 20_000) -> None:
-    """Write what `states_of` returns as the .npz file that `probe --states FILE` reads.
+    """Write what `states_of` returns as the .npz file that the command `probe` reads (`states`).
 
     names: (C,) of the varieties that y counts, the standard first. Raises TinyDecoupleError as
     states_of, for labels that no probe can use and for a name without states; then nothing is written.

@@ -12,18 +12,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.text.formats.formats import (
-    MESSAGE_FILE,
-    SHAPES,
-    Bad,
-    Drop,
-    Row,
-    check_folder,
-    message_files,
-    open_bytes,
-    refuser,
-)
+from tinydecouple.text.formats.common import Reading, Row, one_folder
 
+SHAPE = "i18n/<code>.json, a file per variety"
+USUAL = (None, "en")
+MESSAGE_FILE = re.compile(r"([a-z]{2,3}(?:-[a-z0-9]+)*)\.json")
 TAG = re.compile(r"<!--.*?-->|</?[a-zA-Z][^<>]*>|__[A-Z]+__", re.DOTALL)  # __NOTOC__ is a switch of the page
 INNERMOST = re.compile(r"""
     \{\{\{[^{}]*\}\}\}                                  # {{{parameter}}}
@@ -37,59 +30,67 @@ REST = re.compile(r"\{\{|\}\}|\[\[|\]\]|\{\||\|\}")  # markup left open, or a ta
 BROKEN = re.compile("[\0\t\n\r\ud800-\udfff]")   # in JSON, \u0000 and \ud83d spell a NUL and half a character
 
 
-def read_mediawiki(folders: Sequence[str | Path], drop: Drop, lenient: bool,
-                   varieties: tuple[str, ...] | None = None) -> Iterator[Row]:
+def recognised(path: Path) -> bool:
+    return path.is_dir() and bool(_files(path))
+
+
+def read(paths: Sequence[str | Path], reading: Reading, pivot: str | None = None,
+         varieties: tuple[str, ...] | None = None) -> Iterator[Row]:
     """Read message files from one or several folders: core, extensions, skins, or a whole tarball.
 
     Files lie directly in a folder or below a folder i18n. Keys are the path of the file's folder relative to the folder
     that holds all those given, then the message's key. varieties: the codes wanted; None for all. Left out uncounted:
-    @metadata, qqq (documentation) and private codes (en-x-piglatin). Left out as "mostly markup": messages that
-    plain_text cannot clear, or that keep letters for fewer than half of the characters they had, spaces apart.
-    A message equal to its English is kept. Raises TinyDecoupleError, also when lenient, for JSON that does not parse,
-    with line and column, and for a file that is not UTF-8.
+    @metadata, qqq (documentation) and private codes (en-x-piglatin). Left out and counted: empty messages, which are
+    lawful and switch a part of the page off; and, as "mostly markup", messages that plain_text cannot clear, or that
+    keep letters for fewer than half of the characters they had, spaces apart. A message equal to its English is kept.
+    Raises TinyDecoupleError, also when lenient, for JSON that does not parse, with line and column, and for a file
+    that is not UTF-8.
     """
-    roots = [check_folder(folder) for folder in folders]
+    roots = [one_folder([path]) for path in paths]
     files: dict[Path, None] = {}
     for root in roots:
-        found = message_files(root)
+        found = _files(root)
         if not found:
-            raise TinyDecoupleError(f"{root}: no message files here; expected {SHAPES['mediawiki']}")
+            raise TinyDecoupleError(f"{root}: no message files here; expected {SHAPE}")
         files |= dict.fromkeys(found)
     base = os.path.commonpath([os.path.abspath(root) for root in roots])
-    bad = refuser(drop, lenient)
     for path in files:
         variety = MESSAGE_FILE.fullmatch(path.name)[1]
-        if variety == "qqq" or "x" in variety.split("-") or (varieties is not None and variety not in varieties):
+        if variety == "qqq" or "x" in variety.split("-"):
+            continue
+        reading.met.add(variety)
+        if varieties is not None and variety not in varieties:
             continue
         folder = Path(os.path.abspath(path.parent)).relative_to(base).as_posix()
-        for key, message in _messages(path, bad).items():
+        for key, message in _messages(path, reading).items():
             where = f"{path}: {key}"
             if key == "@metadata":
                 continue
             if not isinstance(message, str):
-                bad(where, "not a text", f"{type(message).__name__} instead of a text; mend or delete the message")
+                reading.bad(where, "not a text", f"{type(message).__name__} instead of a text; mend or delete "
+                                                 "the message")
                 continue
             text = plain_text(message)
             if not message.strip():
-                bad(where, "empty text", "empty message; delete it")
+                reading.drop("empty message")
             elif BROKEN.search(key + text):
-                bad(where, "NUL byte", "a NUL, half a character, or a tab in the key; delete the message")
+                reading.bad(where, "NUL byte", "a NUL, half a character, or a tab in the key; delete the message")
             elif REST.search(text) or 2 * _letters(text) < len("".join(message.split())):
-                drop("mostly markup")
+                reading.drop("mostly markup")
             else:
                 yield Row(where, key if folder == "." else f"{folder}/{key}", variety, text, None)
 
 
-def _messages(path: Path, bad: Bad) -> dict:
+def _messages(path: Path, reading: Reading) -> dict:
     def once(pairs: list[tuple[str, object]]) -> dict:
         found: dict[str, object] = {}
         for key, value in pairs:
             if key in found:
-                bad(f"{path}: {key}", "second row of a key", "the key has a message above; keep one of them")
+                reading.bad(f"{path}: {key}", "second row of a key", "the key has a message above; keep one of them")
             found.setdefault(key, value)
         return found
 
-    with open_bytes(path) as file:
+    with reading.open(path) as file:
         data = file.read()
     try:
         messages = json.loads(data.decode("utf-8-sig"), object_pairs_hook=once)
@@ -100,9 +101,27 @@ def _messages(path: Path, bad: Bad) -> dict:
     except json.JSONDecodeError as error:
         raise TinyDecoupleError(f"{path}:{error.lineno}:{error.colno}: JSON does not parse ({error.msg}); if the "
                                 "file is cut off, get it again") from None
+    except (RecursionError, ValueError) as error:  # nested without end; a number of thousands of digits
+        raise TinyDecoupleError(f"{path}:1: JSON without messages ({type(error).__name__}); get it again") from None
     if not isinstance(messages, dict):
         raise TinyDecoupleError(f"{path}:1: JSON without messages; expected {{\"key\": \"text\", …}}")
     return messages
+
+
+def _files(folder: Path) -> list[Path]:
+    """Message files <code>.json: directly in the folder, or anywhere below a folder named i18n; links are followed.
+
+    Hidden folders and node_modules are passed over.
+    """
+    found, seen = [], set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        folders[:] = [] if real in seen else sorted(f for f in folders if f[0] != "." and f != "node_modules")
+        here = Path(place)
+        if real not in seen and (here == folder or "i18n" in (folder.absolute().name, *here.relative_to(folder).parts)):
+            found += [here / name for name in names if MESSAGE_FILE.fullmatch(name)]
+        seen.add(real)
+    return sorted(found)
 
 
 def plain_text(message: str) -> str:

@@ -1,7 +1,7 @@
 """Words in the form that a sentence asks for: gender, number, person and tense, in English and in 26 Arabic varieties.
 
-The rules are few and read the spelling: which letters a verb ends in, whether a noun ends in ta marbuta. What differs
-from one variety to the next is not in the rules but in the lexicon: prefixes and suffixes (`now-prefix`), negation
+The rules are few and look at the spelling: which letters a verb ends in, whether a noun ends in ta marbuta. What
+differs between varieties is not in the rules but in the lexicon: prefixes and suffixes (`now-prefix`), negation
 (`neg-past`), the future, the dual, the place of the demonstrative. A pattern marks the place of the word by ~.
 """
 
@@ -13,14 +13,14 @@ FORMS = {  # kind: the forms that a template may ask for
     "adj": {"the", "acc", "not"}, "verb": VERB_FORMS, "kin": {"of"}, "name": set(), "num": set(), "word": {"at"},
     "gender": set(), "person": {"not"},
     "en": {"a", "the", "pl", "this", "thisis", "with", "of", "be", "is", "have", "has", "want", "do", "past", "ing",
-           "s"},
+           "s", "times"},
 }
 GRAMMAR = {  # the rows of the lexicon that hold endings, prefixes and patterns
     **dict.fromkeys(("past-suffix", "past-weak", "past-weak-i", "bare-prefix", "bare-suffix", "now-prefix",
                      "now-suffix", "owner", "owner-after-vowel", "object", "object-after-vowel", "neg-nominal",
-                     "future", "neg-future", "want", "can", "have", "pronoun"), "person"),
-    **dict.fromkeys(("neg-past", "neg-present", "neg-imperative", "neg-want", "neg-can", "neg-have", "progressive",
-                     "dual", "dual-of-time", "weak-final", "at-hour"), "word"),
+                     "future", "neg-future", "want", "can", "have", "pronoun", "progressive"), "person"),
+    **dict.fromkeys(("neg-past", "neg-present", "neg-imperative", "neg-want", "neg-can", "neg-have", "dual",
+                      "dual-of-time", "weak-final", "at-hour"), "word"),
     "this-noun": "gender", "this-is": "gender",
 }
 ENGLISH = {  # person: subject, possessive, to be
@@ -44,6 +44,8 @@ def english(entry: Entry | None, form: str, ref: str) -> str:
         present = base[:-1] + "ies" if base[-1] == "y" and base[-2] not in "aeou" else (
             base + ("es" if base.endswith(("s", "sh", "ch", "x", "o")) else "s"))
         return {"past": past, "ing": ing, "s": f"{present} {particle}".strip() if third else verb}.get(form, verb)
+    if form == "times":  # twice, three times
+        return {"two": "twice"}.get(parts[0], f"{parts[0]} times")
     if entry.kind != "noun":
         return f"{owner} {parts[0]}" if form == "of" else parts[0]
     single, plural = parts
@@ -61,13 +63,11 @@ def english(entry: Entry | None, form: str, ref: str) -> str:
 def arabic(lexicon: dict[str, Entry], variety: str, concept: str, form: str, ref: str) -> str:
     """A word of an Arabic variety in a form. ref: one of PERSONS, or the concept of a numeral (num-3), or empty."""
     entry = lexicon[concept]
-    parts, msa = entry.forms[variety], variety == "msa"
+    parts = entry.forms[variety]
+    msa = variety == "msa"
 
     def by_person(name: str, person: str) -> str:
         return lexicon[name].forms[variety][PERSONS.index(person)]
-
-    def by_gender(name: str, gender: str) -> str:
-        return lexicon[name].forms[variety][gender == "f"]
 
     if entry.kind == "noun":
         single, gender, plural = parts
@@ -75,12 +75,13 @@ def arabic(lexicon: dict[str, Entry], variety: str, concept: str, form: str, ref
             masculine, feminine = lexicon["this-noun"].forms[variety]
             pattern = feminine if gender == "f" else masculine
             if " " in single and (pattern[1] == "~" or masculine != feminine or msa):  # a construct keeps together
-                return f"{definite(single)} {by_gender('this-is', gender)}"
+                return f"{definite(single)} {lexicon['this-is'].forms[variety][gender == 'f']}"
             return fill(pattern, definite(single))
         if form in ("count", "counted"):
             return count(lexicon, variety, concept, ref, form == "counted")
         if form == "of":
-            return attach(lexicon, variety, single, "owner", ref)
+            loan = gender == "f" and single[-1] == "ا"  # كاميرا، كاميرتي
+            return attach(lexicon, variety, single[:-1] + "ة" if loan else single, "owner", ref)
         return {"the": definite(single), "acc": accusative(single) if msa else single, "pl": plural,
                 "thepl": definite(plural)}.get(form, single)
     if entry.kind == "adj":
@@ -97,7 +98,7 @@ def arabic(lexicon: dict[str, Entry], variety: str, concept: str, form: str, ref
         word = by_person(concept, ref)
         return fill(lexicon[f"neg-{concept}"].forms[variety][0], word) if form == "not" else word
     if entry.kind == "gender":
-        return by_gender(concept, "f" if ref.endswith("f") else "m")
+        return parts[ref.endswith("f")]
     if form == "at":
         return fill(lexicon["at-hour"].forms[variety][0], parts[0])
     return parts[0].replace("~", "").strip()  # a preposition is a pattern, too
@@ -106,10 +107,11 @@ def arabic(lexicon: dict[str, Entry], variety: str, concept: str, form: str, ref
 def verb(lexicon: dict[str, Entry], variety: str, parts: tuple[str, ...], form: str, person: str) -> str:
     """Conjugate. parts: past (he), imperfect without its prefix, imperative (to a man); person: one of PERSONS.
 
-    The kind of verb is told from its spelling: hollow (شاف), doubled (حب), weak in its last letter (مشى, نسي).
+    The kind of verb is inferred from its spelling: hollow (شاف), doubled (حب), weak in its last letter (مشى, نسي).
     """
     past, stem, imperative = parts
-    index, msa = PERSONS.index(person), variety == "msa"
+    index = PERSONS.index(person)
+    msa = variety == "msa"
     hollow = len(past) > 2 and past[-2] == "ا" and past[-1] not in "ىايء"
 
     def grammar(name: str) -> str:
@@ -125,11 +127,9 @@ def verb(lexicon: dict[str, Entry], variety: str, parts: tuple[str, ...], form: 
         return begin(grammar(f"{mood}-prefix"), seat(inner, ending))
 
     def jussive() -> str:
-        if grammar("bare-suffix"):
-            return imperfect("bare")
-        if hollow:
+        if hollow and not grammar("bare-suffix"):
             return begin(grammar("bare-prefix"), stem[:-2] + stem[-1])
-        return imperfect("bare")[:-1] if stem[-1] in "ىي" else imperfect("bare")
+        return imperfect("bare")[:-1] if stem[-1] in "ىي" and not grammar("bare-suffix") else imperfect("bare")
 
     if form == "past":
         if past[-1] in "ىا":
@@ -166,7 +166,8 @@ def count(lexicon: dict[str, Entry], variety: str, concept: str, numeral: str, o
 
     MSA counts three to ten with the gender opposed and the plural, above with the singular, and has a dual.
     """
-    (single, gender, plural), n = lexicon[concept].forms[variety], int(numeral.removeprefix("num-"))
+    single, gender, plural = lexicon[concept].forms[variety]
+    n = int(numeral.removeprefix("num-"))
     word = lexicon[numeral].forms[variety][gender == "f" or variety != "msa"]
     if variety != "msa":
         if lexicon[concept].group == "noun.measure" and single == plural:  # three kilo
@@ -185,13 +186,17 @@ def count(lexicon: dict[str, Entry], variety: str, concept: str, numeral: str, o
 
 
 def definite(word: str) -> str:
-    """Put the article on the word, or on the last word of a construct."""
+    """Add the article to a word, to the last word of a construct, and to both noun and adjective (marked by +)."""
+    if "+" in word:
+        return " ".join("ال" + part.lstrip("+") for part in word.split(" "))
     *rest, last = word.split(" ")
     return " ".join([*rest, f"ال{last}"])
 
 
 def accusative(word: str, adjective: bool = False) -> str:
     """The indefinite accusative of MSA as far as unvocalised spelling shows it."""
+    if "+" in word:
+        return " ".join(accusative(part.lstrip("+")) for part in word.split(" "))
     first, *rest = word.split(" ")
     if adjective and first.endswith("ون"):
         first = first[:-2] + "ين"
@@ -205,12 +210,19 @@ def begin(prefix: str, stem: str) -> str:
     """Join a prefix to a verb; two vowels become one."""
     if prefix.endswith("أ") and stem[0] == "أ":
         return prefix[:-1] + "آ" + stem[1:]
-    return prefix + (stem[1:] if prefix[-1:] == "ا" and stem[0] in "اي" else stem)
+    if prefix.endswith("ا") and stem[0] == "أ":
+        return prefix[:-1] + "أ" + stem
+    merges = stem[0] == "ا" or stem[0] == "ي" and len(stem) > 2  # يجي: اجي; but يي: ايي
+    return prefix + (stem[1:] if prefix.endswith("ا") and merges else stem)
 
 
 def attach(lexicon: dict[str, Entry], variety: str, word: str, pronoun: str, person: str) -> str:
-    """Join a pronoun to a word. pronoun: owner or object; person: one of PERSONS."""
-    row = lexicon[f"{pronoun}-after-vowel" if word.endswith(("ا", "و", "ي", "ى")) else pronoun]
+    """Join a pronoun to a word. pronoun: owner or object; person: one of PERSONS.
+
+    A final ي is a vowel in a verb (اشتريتي) and a doubled consonant in a noun (Beirut's بي, my father: بيي).
+    """
+    vowels = "اوى" if pronoun == "owner" else "اويى"
+    row = lexicon[f"{pronoun}-after-vowel" if word[-1] in vowels else pronoun]
     return join(word, row.forms[variety][PERSONS.index(person)])
 
 
@@ -221,11 +233,9 @@ def seat(stem: str, ending: str) -> str:
 
 def join(word: str, ending: str) -> str:
     """Join an ending: ta marbuta opens to ta, final vowels are spelt as inside a word."""
-    if ending:
-        for last, inside in (("ة", "ت"), ("ى", "ا"), ("وا", "و")):
-            if word.endswith(last):
-                word = word[:-len(last)] + inside
-                break
+    for last, inside in (("ة", "ت"), ("ى", "ا"), ("وا", "و")) if ending else ():
+        if word.endswith(last):
+            return word[:-len(last)] + inside + ending
     return word + ending
 
 
@@ -233,4 +243,6 @@ def fill(pattern: str, word: str) -> str:
     """Put a word in the place of ~; what follows ~ without a space is an ending of the word."""
     before, _, after = pattern.partition("~")
     ending, space, rest = after.partition(" ")
+    if ending == "ش" and word.endswith("ه"):  # بده: بدوش
+        word = word[:-1] + "و"
     return before + join(word, ending) + space + rest

@@ -9,7 +9,7 @@ import zlib
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
@@ -44,19 +44,24 @@ def phrasebook(folder: Path = TABLES) -> Tables:
 
 
 def meanings(tables: Tables) -> list[Meaning]:
-    """Every meaning, in the order of the tables; two slots of a meaning never hold the same concept."""
+    """Every meaning, in the order of the tables.
+
+    Two slots of a meaning never hold the same concept, nor two that the template's column `never` keeps apart.
+    """
     found = []
     for name, template in tables.templates.items():
         choices = {**template.slots, **template.agreement}
         for values in product(*choices.values()):
-            if len(set(values)) == len(values):
+            absurd = template.never and any(frozenset(pair) in template.never for pair in combinations(values, 2))
+            if len(set(values)) == len(values) and not absurd:
                 found.append(Meaning(name, dict(zip(choices, values))))
     return found
 
 
 def render(tables: Tables, meaning: Meaning, variety: str) -> str:
     """Say a meaning in a variety."""
-    template, lexicon = tables.templates[meaning.template], tables.lexicon
+    template = tables.templates[meaning.template]
+    lexicon = tables.lexicon
     said: list[str] = []
     for part in template.texts[variety]:
         if isinstance(part, str):
@@ -76,7 +81,7 @@ def render(tables: Tables, meaning: Meaning, variety: str) -> str:
 
 
 def _agreeing(tables: Tables, meaning: Meaning, ref: str, variety: str) -> str:
-    """Whom a word agrees with: one of PERSONS, or a numeral. The key settles a gender that English does not show."""
+    """Whom a word agrees with: one of PERSONS, or a numeral. The key decides a gender that English does not mark."""
     value = meaning.values.get(ref, ref)
     if value in HIDDEN:
         return HIDDEN[value][zlib.crc32(f"{meaning.key} {ref}".encode()) % 2]
@@ -89,26 +94,32 @@ def _agreeing(tables: Tables, meaning: Meaning, ref: str, variety: str) -> str:
 def _tidy(text: str, variety: str) -> str:
     """Close up spaces; in Arabic, write one-letter words as the prefixes they are; in English, begin with a capital."""
     text = re.sub(r" +([،,.?؟!])", r"\1", re.sub(r"\s+", " ", text).strip())
+    text = text.replace("+", "")  # the mark of an adjective in a noun's cell
     if variety == "en":
         return re.sub(r"(^|[.?!] )([a-z])", lambda m: m.group().upper(), text)
     text = re.sub(r"(^| )([وف]?)ل الل?", r"\1\2لل", text)
     return re.sub(r"(^| )([وبلفك]|ع(?= ال)) (?=\w)", r"\1\2", text)
 
 
-def generate(n: int, rng: np.random.Generator, tables: Tables | None = None) -> dict[str, dict[str, str]]:
-    """Draw n distinct meanings and say each in every variety: key -> variety -> text.
+def draw(n: int, rng: np.random.Generator, tables: Tables) -> list[Meaning]:
+    """Draw n distinct meanings.
 
     Deterministic and nested: the first 100 of 200 are the 100, under the same generator state. A template is drawn
     in proportion to the square root of its number of meanings, so that none fills the page.
     Raises TinyDecoupleError if there are fewer than n meanings.
     """
-    tables = tables or phrasebook()
     every = meanings(tables)
     if n > len(every):
-        raise TinyDecoupleError(f"--keys {n}: the phrasebook has {len(every)} meanings; ask for fewer")
+        raise TinyDecoupleError(f"n = {n}, but the phrasebook has {len(every)} meanings; ask for fewer")
     of_template = Counter(m.template for m in every)
     waiting = rng.exponential(size=len(every)) * [of_template[m.template] ** 0.5 for m in every]
-    return {every[i].key: {v: render(tables, every[i], v) for v in tables.varieties} for i in np.argsort(waiting)[:n]}
+    return [every[i] for i in np.argsort(waiting)[:n]]
+
+
+def generate(n: int, rng: np.random.Generator, tables: Tables | None = None) -> dict[str, dict[str, str]]:
+    """Draw n distinct meanings, as `draw` does, and say each in every variety: key -> variety -> text."""
+    tables = tables or phrasebook()
+    return {m.key: {v: render(tables, m, v) for v in tables.varieties} for m in draw(n, rng, tables)}
 
 
 @lru_cache(maxsize=1)

@@ -1,9 +1,9 @@
-"""The phrasebook's tables: read, checked cell by cell, and every mistake told by file, line and column.
+"""The phrasebook's tables: read and checked cell by cell; an error names file, line and column.
 
 Four TSV files in one folder (data_samples/phrasebook/README.md says how to edit them):
 varieties.tsv   code, city, country, region
-lexicon.tsv     a row a concept: its kind, a column a variety; a city's empty cell takes its region's form
-meanings.tsv    a row a template: its domain, its slots, and what agrees with whom
+lexicon.tsv     one row per concept, one column per variety; a city's empty cell takes its region's form
+meanings.tsv    one row per template: its domain, its slots, what agrees with whom, what is kept apart
 templates.tsv   how a variety says a template; the most specific of city, region, dialect is taken
 """
 
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.text.hygiene import clean
 
 PERSONS = ("1sm", "1sf", "2sm", "2sf", "3sm", "3sf", "1p", "3p")  # person, number, gender: how words agree
-PARTS = {  # kind: what the parts of its cell are, separated by |; in English, in any Arabic variety
+PARTS = {  # kind: the parts of a cell, separated by |; in English and in any Arabic variety
     "noun": (("singular", "plural"), ("singular", "gender", "plural")),
     "adj": (("word",), ("masculine", "feminine", "plural")),
     "verb": (("base", "past", "participle", "ing"), ("past", "imperfect", "imperative")),
@@ -25,7 +26,7 @@ PARTS = {  # kind: what the parts of its cell are, separated by |; in English, i
     "gender": (("text",), ("masculine", "feminine")),
     "person": (("text",), PERSONS),
 }
-HIDDEN = {"1s": ("1sm", "1sf"), "2s": ("2sm", "2sf")}  # genders that English does not show; the key settles them
+HIDDEN = {"1s": ("1sm", "1sf"), "2s": ("2sm", "2sf")}  # genders that English does not mark; the key decides
 FILES = ("varieties.tsv", "lexicon.tsv", "meanings.tsv", "templates.tsv")
 
 
@@ -57,6 +58,7 @@ class Template:
     domain: str
     slots: dict[str, tuple[str, ...]]
     agreement: dict[str, tuple[str, ...]]
+    never: set[frozenset[str]]              # pairs of concepts that no meaning holds together
     texts: dict[str, tuple[str | Slot, ...]]
 
 
@@ -72,27 +74,32 @@ class Tables:
 
 
 def slip(where: str, column: str, text: str) -> TinyDecoupleError:
-    """A mistake in a cell. where: file and line."""
+    """The error for a mistake in a cell. where: file and line."""
     return TinyDecoupleError(f"{where}: column {column}: {text}")
 
 
 def read_table(path: Path, required: tuple[str, ...],
                optional: tuple[str, ...] = ()) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield (file and line, {column: cell}); a required cell must be filled, an unknown column is refused."""
+    """Yield (file and line, {column: cell}); a required cell must be filled, an unknown column is refused.
+
+    Headers and cells are cleaned as corpora are (hygiene.clean), so that two codes or concepts that look the same
+    are the same, and no invisible mark gets into a sentence.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")  # not at U+2028 and the like, as splitlines does
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
         raise TinyDecoupleError(f"{path}: cannot read this table ({reason}); the phrasebook needs it") from None
-    columns = [name.strip() for name in lines[0].split("\t")]
+    columns = [clean(name)[0] for name in lines[0].split("\t")]
     named = (*required, *optional)
     for name in (*required, *columns):
         if columns.count(name) != 1 or name not in named:
-            fault = "missing" if name not in columns else "there twice" if name in named else "unknown"
+            fault = "missing" if name not in columns else "listed twice" if name in named else "unknown"
             raise TinyDecoupleError(f"{path}:1: column {name!r} is {fault}; columns are {', '.join(named)}")
     for number, line in enumerate(lines[1:], start=2):
-        where, cells = f"{path}:{number}", [cell.strip() for cell in line.split("\t")]
-        if not line.strip():
+        where = f"{path}:{number}"
+        cells = [clean(cell)[0] for cell in line.split("\t")]
+        if not any(cells):
             continue
         if len(cells) != len(columns):
             raise TinyDecoupleError(f"{where}: {len(cells)} cells, but the header has {len(columns)}; "
@@ -119,16 +126,17 @@ def read_lexicon(path: Path, cities: dict[str, dict[str, str]]) -> dict[str, Ent
     regions = tuple(dict.fromkeys(city["region"] for city in cities.values()))
     lexicon: dict[str, Entry] = {}
     for where, row in read_table(path, ("concept", "kind", "en", "msa", *regions), (*cities, "source", "doubtful")):
-        concept, kind = row["concept"], row["kind"].split(".")[0]
+        concept = row["concept"]
+        kind = row["kind"].split(".")[0]
         if kind not in PARTS:
-            raise slip(where, "kind", f"{kind!r} is none of {', '.join(PARTS)}")
+            raise slip(where, "kind", f"{kind!r} is not one of {', '.join(PARTS)}")
         if concept in lexicon:
             raise slip(where, "concept", f"{concept!r} has a row above; keep one of them")
         for name in row.get("doubtful", "").split():
             if name not in cities and name not in regions:
                 raise slip(where, "doubtful", f"no city or region {name!r}; codes are in varieties.tsv")
         if kind == "num" and not concept.removeprefix("num-").isdecimal():
-            raise slip(where, "concept", f"{concept!r}: a numeral is called num- and its digits, such as num-12")
+            raise slip(where, "concept", f"{concept!r}: name a numeral num- and its digits, such as num-12")
         forms = {}
         for column in ("en", "msa", *regions, *(c for c in cities if row.get(c))):
             named = PARTS[kind][column != "en"]
@@ -137,7 +145,7 @@ def read_lexicon(path: Path, cities: dict[str, dict[str, str]]) -> dict[str, Ent
                 raise slip(where, column, f"{row[column]!r} has {len(parts)} parts; a {kind} has {len(named)}: "
                                           f"{'|'.join(named)} (- where there is none)")
             if "gender" in named and parts[named.index("gender")] not in ("m", "f"):
-                raise slip(where, column, f"{row[column]!r} has no gender; write {'|'.join(named)} with m or f for it")
+                raise slip(where, column, f"{row[column]!r} has no gender (m or f); write {'|'.join(named)}")
             needed = {"noun": () if column == "en" else (0, 1), "verb": (0, 1), "word": (), "gender": (), "person": ()}
             for i in needed.get(kind, range(len(named))):
                 if not parts[i]:
