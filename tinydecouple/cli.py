@@ -154,7 +154,7 @@ def main(argv: list[str] | None = None) -> None:
     """Run a command; a user's mistake is one line on stderr and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(encoding="utf-8")
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # a file name that is not UTF-8
     try:
         smoke = "--smoke" in (sys.argv[1:] if argv is None else argv)
         args = parser(smoke).parse_args(argv)

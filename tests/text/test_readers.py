@@ -225,7 +225,7 @@ def test_a_variety_that_is_not_wanted_is_not_read(tmp_path, spoil):
     (lambda folder: messages(folder / "i18n", "x").parent, "ar", "ar, arz, en")])
 def test_a_slip_in_varieties_names_all_that_are_there(tmp_path, make, standard, known):
     path = str(make(tmp_path / "f"))
-    with pytest.raises(TinyDecoupleError, match=f"varieties 'vecc': not there; varieties there: {known}$"):
+    with pytest.raises(TinyDecoupleError, match=f"`varieties` 'vecc': not there; varieties there: {known}$"):
         load_corpus(CorpusOptions(path, standard=standard, varieties="vecc"))
 
 

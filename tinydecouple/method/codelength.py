@@ -1,11 +1,14 @@
-"""How many bits do labels cost, given states? (Voita & Titov 2020: variational and prequential code.)
+"""How many bits do labels cost, given states? (Voita & Titov 2020: variational and prequential
+code.)
 
-Somebody who has the states wants the labels. Variational code: sending the probe's posterior costs the KL from the
-prior (Hinton & van Camp 1993), sending the labels with it the cross-entropy, in expectation over the posterior.
-Cross-entropy at the posterior mean is no code length: nobody can send exact weights for the price of blurred ones.
-Prequential code: send some labels, let both sides fit a probe to them, send the next block with its predictions.
+Somebody who has the states wants the labels. Variational code: sending the probe's posterior costs
+the KL from the prior (Hinton & van Camp 1993), sending the labels with it the cross-entropy, in
+expectation over the posterior. Cross-entropy at the posterior mean is no code length: nobody can
+send exact weights for the price of blurred ones. Prequential code: send some labels, let both sides
+fit a probe to them, send the next block with its predictions.
 
-With the group prior the KL, and so the variational code, is known up to a constant only. Derived in THEORY (6) to (11).
+With the group prior the KL, and so the variational code, is known up to a constant only. Derived in
+THEORY (6) to (11).
 """
 
 import numpy as np
@@ -29,7 +32,8 @@ BLOCKS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.0625, 0.125, 0.25, 0.5, 1.
 
 def draws_nats(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng: np.random.Generator,
                samples: int) -> np.ndarray:
-    """(samples, n) cross-entropy in nats of each label under draws from the posterior, each with its own noise.
+    """(samples, n) cross-entropy in nats of each label under draws from the posterior, each with
+    its own noise.
 
     Block of rows by block of rows, so that the memory needed does not grow with n * d.
     """
@@ -44,11 +48,12 @@ def draws_nats(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng: np.ra
 
 def variational_bits(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng: np.random.Generator,
                      samples: int = 10) -> tuple[float, float]:
-    """Code length of all n labels in bits, THEORY (7), as (KL, expected cross-entropy); the code is their sum.
+    """Code length of all n labels in bits, THEORY (7), as (KL, expected cross-entropy); the code is
+    their sum.
 
-    h: (n, d) the states that the probe was fitted to.  y: (n,) classes.  samples: draws per state for the
-    expectation under the posterior; its error falls with n * samples. The KL has temperature 1, however the
-    probe was trained. Read it beside n, entropy_bits(y) and null_bits.
+    h: (n, d) the states that the probe was fitted to.  y: (n,) classes.  samples: draws per state
+    for the expectation under the posterior; its error falls with n * samples. The KL has
+    temperature 1, however the probe was trained. Read it beside n, entropy_bits(y) and null_bits.
     """
     check_states(h, y, probe.classes)
     check_width(h, probe.width, "probe")
@@ -58,11 +63,13 @@ def variational_bits(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng:
 
 def null_bits(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng: np.random.Generator,
               steps: int | None = None, samples: int = 10) -> float:
-    """Code length in bits of the same labels dealt out at random: what n labels cost if the states say nothing.
+    """Code length in bits of the same labels dealt out at random: what n labels cost if the states
+    say nothing.
 
-    Refits `probe` in place, from where it stands, to control_labels(y); THEORY (11). Keep one probe for the null and
-    give it the steps and the warm starts that the task's own probe gets: a probe fitted from its beginning in few steps
-    costs more than a warm one, and would make the task look easier than it is.
+    Refits `probe` in place, from where it stands, to control_labels(y); THEORY (11). Keep one probe
+    for the null and give it the steps and the warm starts that the task's own probe gets: a probe
+    fitted from its beginning in few steps costs more than a warm one, and would make the task look
+    easier than it is.
     """
     dealt = control_labels(y, rng)
     fit(probe, h, dealt, rng, steps)
@@ -72,8 +79,8 @@ def null_bits(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng: np.ran
 def block_ends(keys: np.ndarray, classes: int) -> list[int]:
     """Row counts at which prequential blocks end, for rows sorted into runs of one key (n,).
 
-    A key is never cut, so that tokens of one sentence do not predict each other; the first block has at least
-    4 rows per class. Raises TinyDecoupleError for fewer rows than two blocks need.
+    A key is never cut, so that tokens of one sentence do not predict each other; the first block
+    has at least 4 rows per class. Raises TinyDecoupleError for fewer rows than two blocks need.
     """
     n = len(keys)
     cuts = np.append(np.flatnonzero(keys[1:] != keys[:-1]) + 1, n)  # places between keys
@@ -90,9 +97,10 @@ def prequential_bits(h: np.ndarray, y: np.ndarray, keys: np.ndarray, classes: in
                      prior: str = "normal", samples: int = 10, steps: int | None = None) -> float:
     """Prequential code length of all n labels in bits, THEORY (10).
 
-    h: (n, d) states.  y: (n,) classes.  keys: (n,) the sentence of each state. Keys come in random order. The first
-    block costs the uniform code; each later one the cross-entropy of the mean prediction over `samples` draws from
-    the posterior fitted to the blocks before it, which the receiver can fit too.
+    h: (n, d) states.  y: (n,) classes.  keys: (n,) the sentence of each state. Keys come in random
+    order. The first block costs the uniform code; each later one the cross-entropy of the mean
+    prediction over `samples` draws from the posterior fitted to the blocks before it, which the
+    receiver can fit too.
     """
     check_states(h, y, classes)
     if np.shape(keys) != y.shape:
@@ -119,7 +127,8 @@ def uniform_bits(n: int, classes: int) -> float:
 def entropy_bits(y: np.ndarray) -> float:
     """n * H(Y) in bits, THEORY (9): what n labels cost if only the classes' frequencies are known.
 
-    The code length is compared with this: with unequal classes a constant predictor already beats uniform_bits.
+    The code length is compared with this: with unequal classes a constant predictor already beats
+    uniform_bits.
     """
     counts = np.unique(y, return_counts=True)[1]
     return float(-(counts * np.log2(counts / counts.sum())).sum())

@@ -1,8 +1,10 @@
-"""The standard's subspace by every reading of the paper, controls for it, and angles between subspaces.
+"""The standard's subspace by every reading of the paper, controls for it, and angles between
+subspaces.
 
-Each estimator returns a basis U: (d, k), orthonormal columns, the sign of each fixed by its largest entry. A probe's
-weights tend to Sigma^-1 (differences of means), class means to the differences themselves; the two are one only for
-eigenvectors of the shared covariance Sigma, THEORY (19). Equations are those of tutorials/THEORY.md.
+Each estimator returns a basis U: (d, k), orthonormal columns, the sign of each fixed by its largest
+entry. A probe's weights tend to Sigma^-1 (differences of means), class means to the differences
+themselves; the two are one only for eigenvectors of the shared covariance Sigma, THEORY (19).
+Equations are those of tutorials/THEORY.md.
 """
 
 from collections.abc import Callable
@@ -29,11 +31,13 @@ def oriented(U: np.ndarray) -> np.ndarray:
 
 
 def leading(rows: np.ndarray, k: int, why: str, dtype: np.dtype) -> np.ndarray:
-    """(d, k) leading right singular vectors of rows (C, d), their mean taken away, each sign by its largest entry.
+    """(d, k) leading right singular vectors of rows (C, d), their mean taken away, each sign by its
+    largest entry.
 
-    Two rows differ in one direction, which points from the second row to the first. dtype: that of what the rows were
-    made from; a singular value within its rounding is 0, as in numpy.linalg.matrix_rank. Raises TinyDecoupleError
-    for k below 1, above C - 1 (`why` says where that comes from) or d, and for rows without k directions.
+    Two rows differ in one direction, which points from the second row to the first. dtype: that of
+    what the rows were made from; a singular value within its rounding is 0, as in
+    numpy.linalg.matrix_rank. Raises TinyDecoupleError for k below 1, above C - 1 (`why` says where
+    that comes from) or d, and for rows without k directions.
     """
     check_rank(k, min(len(rows) - 1, rows.shape[1]), why)
     centred = rows - rows.mean(axis=0)
@@ -50,9 +54,10 @@ def leading(rows: np.ndarray, k: int, why: str, dtype: np.dtype) -> np.ndarray:
 def probe_subspace(weights: np.ndarray, k: int) -> np.ndarray:
     """The leading directions of a probe's weights (C, d), by SVD: THEORY (17) and (18).
 
-    With C = 2, the standard (class 0) against the rest, this is one direction, from the rest to the standard: the
-    paper's wording. With one class per variety it is the all-variety subspace: what separates *any* of them.
-    Softmax ignores a vector added to every row, so the rows are centred over classes and the rank is at most C - 1.
+    With C = 2, the standard (class 0) against the rest, this is one direction, from the rest to the
+    standard: the paper's wording. With one class per variety it is the all-variety subspace: what
+    separates *any* of them. Softmax ignores a vector added to every row, so the rows are centred
+    over classes and the rank is at most C - 1.
     """
     check_matrix(weights)
     why = f"{len(weights)} classes give classes - 1 directions, since softmax ignores what all rows share"
@@ -62,8 +67,8 @@ def probe_subspace(weights: np.ndarray, k: int) -> np.ndarray:
 def standard_row(weights: np.ndarray, standard: int = 0, k: int = 1) -> np.ndarray:
     """From the mean of the other rows to the standard's, in C-way weights (C, d): (d, 1).
 
-    One direction, the standard's own, from a probe that had to distinguish the dialects as well. Unlike the
-    one-vs-rest probe it does not treat the dialects as one class.
+    One direction, the standard's own, from a probe that had to distinguish the dialects as well.
+    Unlike the one-vs-rest probe it does not treat the dialects as one class.
     """
     check_matrix(weights)
     if not 0 <= standard < len(weights) or len(weights) < 2:
@@ -73,10 +78,11 @@ def standard_row(weights: np.ndarray, standard: int = 0, k: int = 1) -> np.ndarr
 
 
 def class_mean_span(h: np.ndarray, y: np.ndarray, k: int) -> np.ndarray:
-    """The leading directions between class means, of states h (n, d) with classes y (n,); k at most C - 1.
+    """The leading directions between class means, of states h (n, d) with classes y (n,); k at most
+    C - 1.
 
-    No probe: where the varieties' mean states lie. It tends to the differences of means, which is where states
-    differ, not to where a classifier would best look.
+    No probe: where the varieties' mean states lie. It tends to the differences of means, which is
+    where states differ, not to where a classifier would best look.
     """
     check_states(h, y, half=True)
     means = class_means(h, y)
@@ -86,8 +92,8 @@ def class_mean_span(h: np.ndarray, y: np.ndarray, k: int) -> np.ndarray:
 def principal_components(h: np.ndarray, k: int) -> np.ndarray:
     """The k directions of most variance of states h (n, d): a naive control that ignores labels.
 
-    Where they agree with a probe, variety is what the states vary by most; where not, most of what a penalty on them
-    removes is something else. Takes memory for (d, d), whatever n.
+    Where they agree with a probe, variety is what the states vary by most; where not, most of what
+    a penalty on them removes is something else. Takes memory for (d, d), whatever n.
     """
     check_matrix(h, half=True)
     check_rank(k, min(h.shape[1], len(h) - 1), "no more directions than features, or states less one")
@@ -97,18 +103,22 @@ def principal_components(h: np.ndarray, k: int) -> np.ndarray:
 
 
 def random_subspace(d: int, k: int, rng: np.random.Generator) -> np.ndarray:
-    """An isotropic random subspace of rank k in R^d: the usual control, which knows neither states nor labels.
+    """An isotropic random subspace of rank k in R^d: the usual control, which knows neither states
+    nor labels.
 
-    It is an easy control to beat: on average it holds k / d of the states' energy, and may miss where they lie.
+    It is an easy control to beat: on average it holds k / d of the states' energy, and may miss
+    where they lie.
     """
     check_rank(k, d, "the number of features")
     return oriented(np.linalg.qr(rng.normal(size=(d, k)))[0])
 
 
 def random_from_states(h: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-    """A random subspace drawn from the covariance of states h (n, d): a fairer control, lying where the states lie.
+    """A random subspace drawn from the covariance of states h (n, d): a fairer control, lying where
+    the states lie.
 
-    Its columns are random mixtures of centred states, so large directions come up more often than small ones.
+    Its columns are random mixtures of centred states, so large directions come up more often than
+    small ones.
     """
     check_matrix(h, half=True)
     (n, d), mean = h.shape, mean_state(h)
@@ -122,8 +132,9 @@ def random_from_states(h: np.ndarray, k: int, rng: np.random.Generator) -> np.nd
     return oriented(np.linalg.qr(mixtures)[0])
 
 
-# Name -> estimate(h, y, weights, k, rng): a basis (d, k) from standardised states h (n, d), their classes y (n,), and
-# the posterior mean (C, d) of a probe fitted to them. To add an estimator, write it above and give it a line here.
+# Name -> estimate(h, y, weights, k, rng): a basis (d, k) from standardised states h (n, d), their
+# classes y (n,), and the posterior mean (C, d) of a probe fitted to them. To add an estimator,
+# write it above and give it a line here.
 ESTIMATORS: dict[str, Callable[..., np.ndarray]] = {
     "probe": lambda h, y, weights, k, rng: probe_subspace(weights, k),
     "standard-row": lambda h, y, weights, k, rng: standard_row(weights, k=k),
@@ -155,11 +166,13 @@ def column_space(A: np.ndarray) -> np.ndarray:
 
 
 def principal_angles(A: np.ndarray, B: np.ndarray) -> np.ndarray:
-    """Principal angles in radians, rising, between the column spaces of A (d, p) and B (d, q): THEORY (20).
+    """Principal angles in radians, rising, between the column spaces of A (d, p) and B (d, q):
+    THEORY (20).
 
-    As many angles as the smaller of the two ranks; columns that depend on others add nothing. Björck & Golub 1973:
-    cosines are the singular values of Qa^T Qb. A cosine near 1 has lost its angle to rounding (1 - 1e-7^2 / 2 is 1),
-    so below 45 degrees the sine is used: the singular values of what Qa leaves of Qb.
+    As many angles as the smaller of the two ranks; columns that depend on others add nothing.
+    Björck & Golub 1973: cosines are the singular values of Qa^T Qb. A cosine near 1 has lost its
+    angle to rounding (1 - 1e-7^2 / 2 is 1), so below 45 degrees the sine is used: the singular
+    values of what Qa leaves of Qb.
     """
     Qa, Qb = column_space(A), column_space(B)
     if len(Qa) != len(Qb):
@@ -172,7 +185,8 @@ def principal_angles(A: np.ndarray, B: np.ndarray) -> np.ndarray:
 
 
 def subspace_overlap(A: np.ndarray, B: np.ndarray) -> float:
-    """Mean squared cosine of the principal angles: 1 if one holds the other, 0 if orthogonal. THEORY (21).
+    """Mean squared cosine of the principal angles: 1 if one holds the other, 0 if orthogonal.
+    THEORY (21).
 
     A random subspace of rank q has, in the mean, an overlap of max(p, q) / d with one of rank p.
     """
@@ -182,11 +196,13 @@ def subspace_overlap(A: np.ndarray, B: np.ndarray) -> float:
 def angle_null(h: np.ndarray, y: np.ndarray, keys: np.ndarray, classes: int,
                estimate: Callable[[np.ndarray], np.ndarray], refits: int, rng: np.random.Generator,
                prior: str = "normal", steps: int | None = None) -> np.ndarray:
-    """Largest principal angles in radians between refits of one probe: (refits (refits - 1) / 2,) of them.
+    """Largest principal angles in radians between refits of one probe: (refits (refits - 1) / 2,)
+    of them.
 
-    h: (n, d) states.  y: (n,) classes.  keys: (n,) the sentence of each state.  estimate: from weights (C, d) to a
-    basis (d, k), such as standard_row. Each refit draws sentences with replacement, whole, and takes noise of its
-    own. An angle between two models that lies within this spread says nothing about the models.
+    h: (n, d) states.  y: (n,) classes.  keys: (n,) the sentence of each state.  estimate: from
+    weights (C, d) to a basis (d, k), such as standard_row. Each refit draws sentences with
+    replacement, whole, and takes noise of its own. An angle between two models that lies within
+    this spread says nothing about the models.
     """
     order = np.argsort(keys, kind="stable")
     sentences = np.split(order, np.flatnonzero(keys[order][1:] != keys[order][:-1]) + 1)  # rows of each key

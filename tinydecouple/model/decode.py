@@ -31,12 +31,12 @@ def decode(model: Transformer, prompts: list[list[int]], end: int, beam: int = 1
         for _, same_length in groupby(order, key=lambda i: len(prompts[i])):
             indices = list(same_length)
             for first in range(0, len(indices), max(1, batch // beam)):
-                chosen = indices[first:first + max(1, batch // beam)]
-                tokens = torch.tensor([prompts[i] for i in chosen], device=device)
+                rows_of_batch = indices[first:first + max(1, batch // beam)]
+                tokens = torch.tensor([prompts[i] for i in rows_of_batch], device=device)
                 new = greedy(model, tokens, end) if beam == 1 else beam_search(model, tokens, end, beam)
-                for i, row in zip(chosen, new.tolist()):
+                for i, row in zip(rows_of_batch, new.tolist()):
                     outputs[i] = row[:row.index(end)] if end in row else row
-                bar.update(len(chosen))
+                bar.update(len(rows_of_batch))
     return outputs
 
 

@@ -56,15 +56,15 @@ def open_run(run: Path, config: dict[str, Any], overwrite: bool) -> None:
         shutil.rmtree(run)
     if _config_at(run) is None:
         write_json(run / "config.json", config)
-    elif (there := read_config(run)) != config:
-        raise TinyDecoupleError(f"{run}: holds a run of another configuration ({_difference(there, config)}); "
+    elif (stored := read_config(run)) != config:
+        raise TinyDecoupleError(f"{run}: holds a run of another configuration ({_difference(stored, config)}); "
                                 "choose another `run` or pass `overwrite`")
 
 
-def _difference(there: dict, asked: dict, prefix: str = "") -> str:
+def _difference(stored: dict, asked: dict, prefix: str = "") -> str:
     """The first option that differs, as 'name: stored 1, asked for 2'."""
-    for name in {**there, **asked}:
-        old, new = there.get(name), asked.get(name)
+    for name in {**stored, **asked}:
+        old, new = stored.get(name), asked.get(name)
         if old != new:
             if isinstance(old, dict) and isinstance(new, dict):
                 return _difference(old, new, f"{prefix}{name}.")
