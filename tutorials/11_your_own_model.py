@@ -252,9 +252,9 @@ wb.show("fresh probe, template and end symbol included", all_tokens["code"], 0.8
 #
 # | d | n | seconds per refresh, without and with dealt labels |
 # |--:|--:|--:|
-# | 768 | 8192 | 0.7, 1.9 |
-# | 2048 | 8192 | 1.8, 3.9 |
-# | 4096 | 8192 | 3.0, 7.9 |
+# | 768 | 8192 | 0.5, 1.0 |
+# | 2048 | 8192 | 1.0, 2.3 |
+# | 4096 | 8192 | 2.1, 3.8 |
 #
 # CPU seconds on one core (2-core Intel Xeon, OMP_NUM_THREADS=1, C = 2, 150 probe steps; the machine was busy with other
 # work, and the wall clock showed 2 to 3 times as much). The cost grows with d, hardly with n, since a probe step takes
