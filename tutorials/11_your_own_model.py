@@ -256,7 +256,7 @@ wb.show("fresh probe, template and end symbol included", all_tokens["code"], 0.8
 # | 2048 | 8192 | 1.0, 2.3 |
 # | 4096 | 8192 | 2.1, 3.8 |
 #
-# CPU seconds on one core (2-core Intel Xeon, OMP_NUM_THREADS=1, C = 2, 150 probe steps; the machine was busy with other
+# CPU seconds on one core (2-core AMD EPYC, OMP_NUM_THREADS=1, C = 2, 150 probe steps; the machine was busy with other
 # work, and the wall clock showed 2 to 3 times as much). The cost grows with d and little with n, since a probe
 # step takes one batch. The forward passes that gather n states come on top.
 
