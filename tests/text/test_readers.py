@@ -289,7 +289,7 @@ def test_thin_varieties_are_all_named_with_the_varieties_that_work(tmp_path):
 
 def test_a_thin_pivot_is_to_be_replaced_or_gone_without(tmp_path):
     path = str(long_tsv(tmp_path / "c.tsv", [row for row in ROWS if row[1] != "en" or row[0] < "k03"]))
-    with pytest.raises(TinyDecoupleError, match="'en' has no rows in .* add some, and choose another pivot, or none$"):
+    with pytest.raises(TinyDecoupleError, match="'en' has no rows in .* add some, and choose another `pivot`, or none$"):
         load_corpus(CorpusOptions(path, standard="ar", pivot="en"))
 
 
