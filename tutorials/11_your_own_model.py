@@ -152,7 +152,8 @@ for arm, (strength, subspace) in ARMS.items():
 # Expect: after *plain*, at the second block, the labels cost less than H(Y); after *decoupled* clearly more, nearly
 # what dealt labels cost; after *random*, a penalty of the same strength along another direction, little more than
 # after plain. (Other initial weights, seed 7, gave 0.63, 0.88 and 0.64 bits in that order: the same picture, and 0.1
-# bit between seeds.) The last block comes after the penalty and encodes the variety again, since the next word
+# bit between seeds. Two seeds carry no interval. The model, words rather than characters, and the batch of 64 rows were
+# settled on while looking at these numbers; with 48 rows the three lay closer, 0.81, 0.97 and 0.87.) The last block comes after the penalty and encodes the variety again, since the next word
 # depends on it; and the losses on dev hardly differ.
 
 
@@ -368,7 +369,7 @@ assert all(not block._forward_hooks for model in models.values() for block in mo
 if not wb.SMOKE:
     plain, decoupled, random = (checked[arm][1] for arm in ARMS)
     assert decoupled["code"] > plain["code"] + 0.1, "the penalty has not made the standard harder to tell"
-    assert decoupled["code"] > random["code"] + 0.05, "a random direction does as much"
+    assert decoupled["code"] > random["code"] + 0.05, "here the probe's direction does no more than a random one"
     assert plain["code"] < plain["dealt"] - 0.2, "there was nothing to take away"
     assert checked["decoupled"][BLOCKS - 1]["code"] < 0.5, "the last block does not make the variety anew"
     assert all_tokens["code"] > plain["code"], "the template does not dilute"
