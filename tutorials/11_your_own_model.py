@@ -153,7 +153,8 @@ for arm, (strength, subspace) in ARMS.items():
 # what dealt labels cost; after *random*, a penalty of the same strength along another direction, little more than
 # after plain. (Other initial weights, seed 7, gave 0.63, 0.88 and 0.64 bits in that order: the same picture, and 0.1
 # bit between seeds. Two seeds carry no interval. The model, words rather than characters, and the batch of 64 rows were
-# settled on while looking at these numbers; with 48 rows the three lay closer, 0.81, 0.97 and 0.87.) The last block comes after the penalty and encodes the variety again, since the next word
+# settled on while looking at these numbers; with 48 rows the three lay closer, 0.81, 0.97 and 0.87.) The last block
+# comes after the penalty and encodes the variety again, since the next word
 # depends on it; and the losses on dev hardly differ.
 
 
