@@ -137,6 +137,14 @@ def test_modules_and_public_classes_say_what_they_are(path):
                     assert ast.get_docstring(node), f"{path.name}: {node.name} has no docstring"
 
 
+def test_only_the_demos_arms_know_their_names():
+    """Commands, tables and figures take any arms: plain and decoupled are words of study/conditions.py alone."""
+    for path in (p for p in FILES if p.name != "conditions.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and node.value in ("plain", "decoupled", "random"):
+                assert path.name in ("readers.py", "subspace.py"), f"{path.name}:{node.lineno} says {node.value!r}"
+
+
 def test_no_global_randomness():
     pattern = re.compile(r"np\.random\.(seed|rand|normal|choice|shuffle)\b|torch\.manual_seed|^import random", re.M)
     for path in FILES:
