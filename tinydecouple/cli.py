@@ -121,7 +121,7 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     say.add_argument("--source", required=True, help="variety of the input")
     say.add_argument("--target", required=True, help="variety of the output")
 
-    probe = command(do.probe_command, "layer by layer: code lengths with their null, accuracies with controls, angles with theirs")
+    probe = command(do.probe_command, "layer by layer: code lengths, accuracies and angles, each with its null")
     probe.add_argument("run", type=Path, nargs="?", help="directory of a pretrained or fine-tuned run")
     probe.add_argument("--states", type=Path, help="instead of a run: .npz with h (n, d) or (layers, n, d), y (n,), "
                        "names (C,) and, if known, keys (n,), the sentence of each state")
