@@ -146,10 +146,10 @@ def compression(bits: float, y: np.ndarray) -> float:
 
 
 def control_labels(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A control task (Hewitt & Liang 2019): the same labels, permuted, so that states cannot help."""
+    """A control task (Hewitt & Liang 2019): the same labels, permuted: states cannot help."""
     return rng.permutation(y)
 
 
 def selectivity_bits(bits: float, control_bits: float) -> float:
-    """The control task's code length minus the task's own, THEORY (11): the bits saved by states."""
+    """The control task's code length minus the task's, THEORY (11): what states save."""
     return control_bits - bits

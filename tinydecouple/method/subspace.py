@@ -104,7 +104,7 @@ def principal_components(h: np.ndarray, k: int) -> np.ndarray:
     of what a penalty on them removes is something else. Takes memory for (d, d), whatever n.
     """
     check_matrix(h, half=True)
-    check_rank(k, min(h.shape[1], len(h) - 1), "no more directions than features, or states less one")
+    check_rank(k, min(h.shape[1], len(h) - 1), "at most the number of features, and states - 1")
     axes = principal_axes(h)[2]
     check_rank(k, axes.shape[1], "the states vary in no other direction")
     return oriented(axes[:, :k])
@@ -133,7 +133,7 @@ def random_from_states(h: np.ndarray, k: int, rng: np.random.Generator) -> np.nd
     # (d, n) @ (n, k) -> (d, k)
     mixtures = sum((h[rows] - mean).T @ noise[rows] for rows in blocks(h))
     strength = np.linalg.svd(mixtures, compute_uv=False)
-    eps = max(np.finfo(h.dtype).eps, n * np.finfo(np.float64).eps)  # of the states, of sums over them
+    eps = max(np.finfo(h.dtype).eps, n * np.finfo(np.float64).eps)  # of states, of sums over them
     rounding = eps * np.sqrt(d) * (strength[0] + np.sqrt(n) * np.abs(mean).max())
     check_rank(k, int((strength > rounding).sum()), "the states vary in no other direction")
     return oriented(np.linalg.qr(mixtures)[0])
@@ -153,7 +153,7 @@ ESTIMATORS: dict[str, Callable[..., np.ndarray]] = {
 
 
 def estimator(name: str) -> Callable[..., np.ndarray]:
-    """The estimator of that name. Raises TinyDecoupleError for an unknown one, listing the known."""
+    """The estimator of that name. Raises TinyDecoupleError for a name not in ESTIMATORS."""
     if name not in ESTIMATORS:
         raise TinyDecoupleError(
             f"`subspace` {name!r} is unknown; expected one of {', '.join(ESTIMATORS)}")
