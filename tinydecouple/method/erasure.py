@@ -60,8 +60,8 @@ def leace(h: np.ndarray, y: np.ndarray) -> Eraser:
 
     With S = cov(h), W = S^(-1/2) and Z the one-hot labels, E = W^+ P W, where P projects onto the
     columns of W cov(h, Z). THEORY (26): on the fitting sample no affine classifier then has a lower
-    cross-entropy than a constant. In the coordinates of S's eigenvectors W is diagonal, and cov(h, Z)
-    has the columns share_c (mean_c - mean).
+    cross-entropy than a constant. In the coordinates of S's eigenvectors W is diagonal; the columns
+    of cov(h, Z) are share_c (mean_c - mean).
     """
     check_states(h, y, half=True)
     mean, variance, axes = principal_axes(h)  # (d,), (r,), (d, r)

@@ -86,7 +86,7 @@ class VariationalProbe:
 
 def new_probe(classes: int, d: int, prior: str = "normal",
               dtype: type = np.float64) -> VariationalProbe:
-    """Weights of mean 0, scales of mean 1; standard deviations of 0.2, so that early steps see signal.
+    """Weights of mean 0, scales of mean 1; standard deviation 0.2, so that first steps see signal.
 
     Raises TinyDecoupleError for a prior that is not in PRIORS.
     """
