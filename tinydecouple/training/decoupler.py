@@ -27,11 +27,11 @@ NULLS = 5  # fits per run, roughly, of the null that code lengths are compared w
 
 @dataclass(frozen=True)
 class DecoupleOptions:
-    """What the paper leaves open, one option each; measurements: tutorials/THEORY.md, section 12."""
+    """What the paper leaves open, one option each; measurements: THEORY.md, section 12."""
 
     strength: float = option(0.1, "lambda, weight of the penalty; 0 observes only", least=0)
-    schedule: str = option("constant", "strength over the run: warm-up rises from 0 until half-way, "
-                           "decay falls to 0", choices=("constant", "warm-up", "decay"))
+    schedule: str = option("constant", "strength over the run: warm-up rises from 0 until "
+                           "half-way, decay falls to 0", choices=("constant", "warm-up", "decay"))
     layer: str = option("1", "block whose output is probed and penalised; several, such as 1,3, "
                         "each have a probe and a penalty of their own, and the penalties are "
                         "added; 0 is the embedding")
@@ -90,14 +90,14 @@ class Decoupler:
         self._try_rank(options, classes)
         self.options, self.classes, self.width = options, classes, width
         self.probe = new_probe(classes, width, options.prior, np.float32)
-        self.null = new_probe(classes, width, options.prior, np.float32)  # for labels dealt at random
+        self.null = new_probe(classes, width, options.prior, np.float32)  # for dealt labels
         self.mean = np.zeros(width, np.float32)  # subtracted by the penalty if `centred`
         self.basis: np.ndarray | None = None  # (d, k), of the subspace that is penalised
         self.last: np.ndarray | None = None  # (d, k), latest estimate: the next is compared with it
         self.refreshes = 0
 
     def _try_rank(self, options: DecoupleOptions, classes: int) -> None:
-        """Run the estimator on random states, so that a rank it cannot give fails before training."""
+        """Run the estimator on random states: a rank it cannot give then fails before training."""
         d, rng = max(options.rank, classes) + 1, np.random.default_rng(0)
         h, y = rng.standard_normal((2 * d + 2, d)), np.arange(2 * d + 2) % classes
         self.estimate(h, y, h[:classes], options.rank, rng)
@@ -145,8 +145,7 @@ class Decoupler:
         return {"null_bits": bits / len(y), "dominance": dominance(h)}
 
     def penalty(self, h: Tensor) -> Tensor:
-        """(n, d) states, any float dtype and device -> scalar mean ||(h - mean) U||_2, THEORY (27)
-        to (30).
+        """(n, d) states, any float dtype and device -> scalar mean ||(h - mean) U||_2, THEORY (27).
 
         On a GPU the states are copied to the host and their gradient back, once per call: 6 % of
         the time of a training step of 1,000 tokens with the default model, 20 % at 6,400 tokens
