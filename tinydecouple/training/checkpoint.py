@@ -109,8 +109,8 @@ def load_model(run: Path, device: torch.device) -> tuple[Transformer, Tokenizer,
     state = load_checkpoint(run)
     if state is None or not state["complete"]:
         raise TinyDecoupleError(
-            f"{run}: holds no completely trained model; run its training command again, which goes on "
-            "where it stopped (of a demo, name the folder of one arm)")
+            f"{run}: holds no completely trained model; run its training command again, which goes "
+            "on where it stopped (of a demo, name the folder of one arm)")
     tokenizer = Tokenizer(state["tokenizer"].numpy().tobytes())
     sizes = {**config["model"], "vocabulary": tokenizer.size}
     model = Transformer(**sizes)
