@@ -258,7 +258,7 @@ def test_the_mean_weight_is_the_product_of_means(rng):
 
 
 def test_an_unknown_prior():
-    with pytest.raises(TinyDecoupleError, match="`prior` .laplace. is unknown; expected normal or group-normal-jeffreys"):
+    with pytest.raises(TinyDecoupleError, match="`prior` .laplace. is unknown; expected normal or group-"):
         new_probe(2, 3, "laplace")
 
 
