@@ -16,12 +16,12 @@ FLOW = ("text", "model", "method", "training", "evaluation", "study")  # a folde
 FILES = sorted(PACKAGE.rglob("*.py"))
 BUDGETS = {  # lines per folder
     "tinydecouple/text": 2750,  # 2,300 until every door was cleaned, files were hashed as read, and two formats more
-    "tinydecouple/method": 1000,  # 900 until ranks followed the dtype and sums ran in blocks of rows
+    "tinydecouple/method": 1100,  # 900 until ranks followed the dtype; 1,000 until lines had 100 columns
     "tinydecouple/evaluation": 1300,
     "tinydecouple/study": 900,
-    "tinydecouple/model tinydecouple/method tinydecouple/training": 2350,  # the reading path; the hook, 150, is new
+    "tinydecouple/model tinydecouple/method tinydecouple/training": 2550,  # the reading path; 2,350 at 120 columns
     "tinydecouple": 7000}
-COLUMNS = {"method": 120, "training": 120, "model": 120}  # where people come to read; 120 elsewhere
+COLUMNS = {"method": 100, "training": 100, "model": 100}  # where people come to read; 120 elsewhere
 WORDS = {  # a word that is not ours -> ours
     r"high(er)?-resource|dominant language": "standard",
     r"low(er)?-resource": "dialect",
@@ -135,6 +135,14 @@ def test_modules_and_public_classes_say_what_they_are(path):
             if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
                 if node.name != "ModelOptions":
                     assert ast.get_docstring(node), f"{path.name}: {node.name} has no docstring"
+
+
+def test_only_the_demos_arms_know_their_names():
+    """Commands, tables and figures take any arms: plain and decoupled are words of study/conditions.py alone."""
+    for path in (p for p in FILES if p.name != "conditions.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and node.value in ("plain", "decoupled", "random"):
+                assert path.name in ("readers.py", "subspace.py"), f"{path.name}:{node.lineno} says {node.value!r}"
 
 
 def test_no_global_randomness():

@@ -104,14 +104,14 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     add_options(pre, PRETRAIN)
     if on_disk:
         pre.set_defaults(vocabulary=ON_DISK["vocabulary"], epochs=ON_DISK["pretrain_epochs"])
-    on_paths = "of text on disk, which is scarcer, the defaults are --vocabulary {vocabulary} "
+    on_paths = "For text on disk, which is scarcer, the defaults are --vocabulary {vocabulary} "
     demo.epilog = (on_paths + "--pretrain-epochs {pretrain_epochs} --epochs {epochs}").format(**ON_DISK)
     pre.epilog = (on_paths + "--epochs {pretrain_epochs}").format(**ON_DISK)
 
     fine = command(do.finetune_command, "fine-tune a pretrained run on standard and dialects, with the penalty "
                    "or, at strength 0, without")
     run_options(fine, "runs/finetuned")
-    fine.epilog = f"of a run on text on disk, pass what the demo takes there: --epochs {ON_DISK['epochs']}"
+    fine.epilog = f"For a run on text on disk, pass what the demo takes there: --epochs {ON_DISK['epochs']}"
     fine.add_argument("--from", dest="start", type=Path, default=Path("runs/pretrained"), help="pretrained run")
     add_options(fine, FINETUNE)
     add_options(fine, DecoupleOptions())
@@ -121,7 +121,7 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     say.add_argument("--source", required=True, help="variety of the input")
     say.add_argument("--target", required=True, help="variety of the output")
 
-    probe = command(do.probe_command, "layer by layer: code lengths, control, angles and their null")
+    probe = command(do.probe_command, "layer by layer: code lengths, accuracies and angles, each with its null")
     probe.add_argument("run", type=Path, nargs="?", help="directory of a pretrained or fine-tuned run")
     probe.add_argument("--states", type=Path, help="instead of a run: .npz with h (n, d) or (layers, n, d), y (n,), "
                        "names (C,) and, if known, keys (n,), the sentence of each state")
@@ -154,7 +154,7 @@ def main(argv: list[str] | None = None) -> None:
     """Run a command; a user's mistake is one line on stderr and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(encoding="utf-8")
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # a file name that is not UTF-8
     try:
         smoke = "--smoke" in (sys.argv[1:] if argv is None else argv)
         args = parser(smoke).parse_args(argv)

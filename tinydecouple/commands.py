@@ -100,21 +100,21 @@ def show(chosen: CorpusOptions, key: str) -> str:
     if chosen.corpus != "phrasebook":
         corpus = load_corpus(dataclasses.replace(chosen, per_variety=sys.maxsize), strict=False)
         if key not in corpus.texts:
-            near = get_close_matches(key, [*corpus.texts][:10_000]) or [*corpus.texts][:3]
-            raise TinyDecoupleError(f"{key}: no such key; some are {', '.join(near)}")
+            alike = get_close_matches(key, [*corpus.texts][:10_000]) or [*corpus.texts][:3]
+            raise TinyDecoupleError(f"{key}: no such key; some are {', '.join(alike)}")
         row = corpus.texts[key]
         return "\n".join(f"{variety:8} {row[variety]}" for variety in corpus.varieties if variety in row)
     tables = phrasebook(chosen.table_folder)
-    found = {meaning.key: meaning for meaning in meanings(tables)}
-    if key not in found:
-        near = get_close_matches(key, [k for k in found if k.startswith(key.split("/")[0] + "/")] or found, 3, 0)
-        raise TinyDecoupleError(f"{key}: no such meaning; keys are like {', '.join(near)}")
-    lines = [f"{found[key].key}: {tables.templates[found[key].template].domain}"]
-    lines += [f"  {v:4} {name:24} {render(tables, found[key], v)}"
+    by_key = {meaning.key: meaning for meaning in meanings(tables)}
+    if key not in by_key:
+        alike = get_close_matches(key, [k for k in by_key if k.startswith(key.split("/")[0] + "/")] or by_key, 3, 0)
+        raise TinyDecoupleError(f"{key}: no such meaning; keys are like {', '.join(alike)}")
+    lines = [f"{by_key[key].key}: {tables.templates[by_key[key].template].domain}"]
+    lines += [f"  {v:4} {name:24} {render(tables, by_key[key], v)}"
               for v, name in (("en", "English"), ("msa", "Modern Standard Arabic"))]
     for region_name in dict.fromkeys(city["region"] for city in tables.cities.values()):
         lines.append(region_name.title())
-        lines += [f"  {code:4} {city['city']:24} {render(tables, found[key], code)}"
+        lines += [f"  {code:4} {city['city']:24} {render(tables, by_key[key], code)}"
                   for code, city in tables.cities.items() if city["region"] == region_name]
     return "\n".join(lines)
 
@@ -151,13 +151,15 @@ def probe_command(args: argparse.Namespace) -> None:
     text = probing_table(layers, states.names)
     print(text)
     if folder:
-        numbers = {layer: {name: value.tolist() if name == "angles" else value for name, value in found.items()
-                           if name != "plane"} for layer, found in layers.items()}
+        numbers = {layer: {name: value.tolist() if name == "angles" else value for name, value in measures.items()
+                           if name != "plane"} for layer, measures in layers.items()}
         write(folder / "table.md", text)
         write_json(folder / "scores.json", {"names": states.names, "layers": numbers})
-        told = CorpusOptions(**read_config(args.run)["corpus"]) if args.run else None
-        drawn = figures.draw_probing(folder, layers, states.names, states.y,
-                                     lambda name: region_of(told, states.names[0], name) if told else name)
+        regions = {name: name for name in states.names}
+        if args.run:
+            corpus_options = CorpusOptions(**read_config(args.run)["corpus"])
+            regions = {name: region_of(corpus_options, states.names[0], name) for name in states.names}
+        drawn = figures.draw_probing(folder, layers, states.names, states.y, regions.get)
         print(f"written to {folder}{'' if drawn else '; pictures need pip install matplotlib'}")
 
 

@@ -184,7 +184,7 @@ wb.show("H(Y | tag)", left_by_tag, 0, 1e-9, "bits")
 # few percent of padding, and about a third if the same examples are dealt out in random order.
 
 # %%
-batches = bucket(examples, wb.FINETUNE.budget, np.random.default_rng(0))
+batches = bucket(examples, wb.FINETUNE.batch_tokens, np.random.default_rng(0))
 dealt = [[examples[i] for i in part] for part in np.array_split(rng.permutation(len(examples)), len(batches))]
 padding, at_random = (100 * np.mean(np.concatenate([collate(b, tokenizer.pad).inputs.ravel() == tokenizer.pad
                                                     for b in cut])) for cut in (batches, dealt))

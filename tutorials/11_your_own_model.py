@@ -5,7 +5,7 @@
 # fresh probe; put the same lines on a Hugging Face model; and see what changes when the model is large.
 #
 # **Before**: tutorials 9 and 10; [training/hook.py](../tinydecouple/training/hook.py), which is short.
-# **Time**: 60 seconds of computing; 30 minutes of reading. **Difficulty**: medium.
+# **Time**: 75 seconds of computing; 30 minutes of reading. **Difficulty**: medium.
 
 # %%
 import importlib.util
@@ -149,10 +149,13 @@ for arm, (strength, subspace) in ARMS.items():
 # states without information would cost. `collect` writes the states to a file, and
 # `python -m tinydecouple probe --states FILE` prints the full table for it, on any machine.
 #
-# Expect: after *plain*, at the second block, the labels cost less than H(Y); after *decoupled* more than that, but
-# still less than dealt labels; after *random*, a penalty of the same strength along another direction, about as much as after
-# plain. The last block comes after the penalty and encodes the variety again, since the next word depends on it; and
-# the losses on dev hardly differ.
+# Expect: after *plain*, at the second block, the labels cost less than H(Y); after *decoupled* clearly more, nearly
+# what dealt labels cost; after *random*, a penalty of the same strength along another direction, little more than
+# after plain. (Other initial weights, seed 7, gave 0.63, 0.88 and 0.64 bits in that order: the same picture, and 0.1
+# bit between seeds. Two seeds carry no interval. The model, words rather than characters, and the batch of 64 rows were
+# settled on while looking at these numbers; with 48 rows the three lay closer, 0.81, 0.97 and 0.87.) The last block
+# comes after the penalty and encodes the variety again, since the next word
+# depends on it; and the losses on dev hardly differ.
 
 
 # %%
@@ -180,9 +183,9 @@ print(f"python -m tinydecouple probe --states {wb.RUNS / 'own' / 'plain.npz'} --
 wb.show("states", checked["plain"][1]["n"], 2040, 8)
 wb.show("H(Y) of standard against dialects", checked["plain"][1]["H(Y)"], 0.81, 0.02, "bits per state")
 wb.show("dealt labels, three arms", [checked[arm][1]["dealt"] for arm in ARMS], 1.06, 0.03, "bits per state")
-for arm, second, last in (("plain", 0.7, 0.2), ("decoupled", 0.96, 0.2), ("random", 0.7, 0.2)):
-    wb.show(f"{arm}: fresh probe, second block", checked[arm][1]["code"], second, 0.12, "bits per state")
-    wb.show(f"{arm}: fresh probe, last block", checked[arm][BLOCKS - 1]["code"], last, 0.1, "bits per state")
+for arm, second, last in (("plain", 0.73, 0.21), ("decoupled", 0.97, 0.21), ("random", 0.8, 0.25)):
+    wb.show(f"{arm}: fresh probe, second block", checked[arm][1]["code"], second, 0.08, "bits per state")
+    wb.show(f"{arm}: fresh probe, last block", checked[arm][BLOCKS - 1]["code"], last, 0.08, "bits per state")
     wb.show(f"{arm}: loss on dev", dev_loss[arm], 4.96, 0.15, "nats per word")
 
 # %% [markdown]
@@ -235,8 +238,8 @@ everything = [(inputs, inputs["attention_mask"].bool(), y, keys)
               for inputs, _, y, keys in batches(dev_keys, np.random.default_rng(2))]
 h, y, _ = states_of(models["plain"], [models["plain"].encoder.layers[1]], everything, np.random.default_rng(3), SAMPLE)
 all_tokens = fresh_probe(h[0], np.minimum(y, 1))
-wb.show("fresh probe, text only", checked["plain"][1]["code"], 0.7, 0.12, "bits per state")
-wb.show("fresh probe, template and end symbol included", all_tokens["code"], 0.87, 0.12, "bits per state")
+wb.show("fresh probe, text only", checked["plain"][1]["code"], 0.73, 0.08, "bits per state")
+wb.show("fresh probe, template and end symbol included", all_tokens["code"], 0.85, 0.06, "bits per state")
 
 # %% [markdown]
 # ## n against d, and the cost of a refresh
@@ -251,14 +254,13 @@ wb.show("fresh probe, template and end symbol included", all_tokens["code"], 0.8
 #
 # | d | n | seconds per refresh, without and with dealt labels |
 # |--:|--:|--:|
-# | 768 | 8192 | 0.7, 1.9 |
-# | 2048 | 8192 | 1.8, 3.9 |
-# | 4096 | 8192 | 3.0, 7.9 |
+# | 768 | 8192 | 0.5, 1.0 |
+# | 2048 | 8192 | 1.0, 2.3 |
+# | 4096 | 8192 | 2.1, 3.8 |
 #
-# CPU seconds on one core (2-core Intel Xeon, OMP_NUM_THREADS=1, C = 2, 150 probe steps; the machine was busy with other
-# work, and the wall clock showed 2 to 3 times as much). The cost grows with d, hardly with n, since a probe step takes
-# one batch. The forward passes that gather
-# n states come on top.
+# CPU seconds on one core (2-core AMD EPYC, OMP_NUM_THREADS=1, C = 2, 150 probe steps; the machine was busy with other
+# work, and the wall clock showed 2 to 3 times as much). The cost grows with d and little with n, since a probe
+# step takes one batch. The forward passes that gather n states come on top.
 
 
 # %%
@@ -277,12 +279,12 @@ def planted_refresh(d, n, subspace="probe", steps=20 if wb.SMOKE else 150):
 
 sizes = [(32, 100), (64, 200)] if wb.SMOKE else [(768, 2048), (768, 8192), (2048, 8192), (4096, 8192)]
 turned = {}
-for (d, n), angle, code, dealt in zip(sizes, (48, 28, 53, 77), (1.5, 0.7, 1.74, 3.26), (3.5, 2.14, 3.9, 5.35)):
+for (d, n), angle, code, dealt in zip(sizes, (60, 29, 52, 77), (1.82, 0.72, 1.73, 3.26), (3.57, 1.96, 3.54, 5.1)):
     seconds, record, turned[d, n] = planted_refresh(d, n)
     print(f"d = {d}, n = {n}: {seconds:.1f} s of CPU, dealt labels included")
-    wb.show(f"d = {d}, n = {n}: angle to the planted axis", turned[d, n], angle, 6, "degrees")
-    wb.show(f"d = {d}, n = {n}: code length", record["code_bits"], code, 0.4, "bits per state")
-    wb.show(f"d = {d}, n = {n}: dealt labels", record["null_bits"], dealt, 0.7, "bits per state")
+    wb.show(f"d = {d}, n = {n}: angle to the planted axis", turned[d, n], angle, 5, "degrees")
+    wb.show(f"d = {d}, n = {n}: code length", record["code_bits"], code, 0.2, "bits per state")
+    wb.show(f"d = {d}, n = {n}: dealt labels", record["null_bits"], dealt, 0.3, "bits per state")
 means_angle = planted_refresh(*sizes[-1], "class-means", steps=1)[2]
 wb.show(f"d = {sizes[-1][0]}, class means: angle to the planted axis", means_angle, 19.5, 2, "degrees")
 
@@ -368,7 +370,7 @@ assert all(not block._forward_hooks for model in models.values() for block in mo
 if not wb.SMOKE:
     plain, decoupled, random = (checked[arm][1] for arm in ARMS)
     assert decoupled["code"] > plain["code"] + 0.1, "the penalty has not made the standard harder to tell"
-    assert decoupled["code"] > random["code"] + 0.1, "a random direction does as much"
+    assert decoupled["code"] > random["code"] + 0.05, "here the probe's direction does no more than a random one"
     assert plain["code"] < plain["dealt"] - 0.2, "there was nothing to take away"
     assert checked["decoupled"][BLOCKS - 1]["code"] < 0.5, "the last block does not make the variety anew"
     assert all_tokens["code"] > plain["code"], "the template does not dilute"

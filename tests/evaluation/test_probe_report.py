@@ -105,6 +105,8 @@ def test_a_file_of_states_and_its_standard(tmp_path):
     states = read_states(save(tmp_path / "s.npz"), "std")
     assert states.names == ["std", "a", "b"] and list(states.y[:3]) == [1, 2, 0] and set(states.h) == {0, 1}
     assert len(np.unique(read_states(save(tmp_path / "s.npz", keys=None), None).keys)) == 90
+    marked = read_states(save(tmp_path / "m.npz", names=np.array(["a", "b\u200f", "std"])), "\ufeffstd")
+    assert marked.names == ["std", "a", "b"], "names are cleaned, in the file and on the command line"
     half = read_states(save(tmp_path / "h.npz", h=np.random.default_rng(1).normal(size=(90, 6)).astype(np.float16),
                             names=np.array([b"cai", b"tun", b"msa"])), None)
     assert half.names == ["cai", "tun", "msa"] and half.h[0].dtype == np.float16

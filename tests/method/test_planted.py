@@ -18,6 +18,15 @@ def test_class_means_lie_in_the_planted_subspace(rng):
     assert np.sqrt((centred**2).sum(axis=1).mean()) == pytest.approx(2.0, rel=0.05)
 
 
+@pytest.mark.parametrize("anisotropy", [1.0, 10.0])
+def test_the_covariance_within_classes_has_the_planted_anisotropy_and_determinant_one(rng, anisotropy):
+    p = plant(50_000, 6, 3, 2.0, rng, anisotropy)
+    within = p.h - np.array([p.h[p.y == c].mean(axis=0) for c in range(3)])[p.y]
+    variance = np.linalg.eigvalsh(np.cov(within.T))
+    assert variance[-1] / variance[0] == pytest.approx(anisotropy, rel=0.1), f"variances {variance}"
+    assert np.prod(variance) == pytest.approx(1, rel=0.1), f"determinant {np.prod(variance):.2f}, expected 1"
+
+
 def test_the_sample_file_is_this_functions_work():
     with np.load(Path(__file__).parents[2] / "data_samples" / "planted.npz", allow_pickle=False) as file:
         saved = dict(file)

@@ -11,6 +11,7 @@ from tinydecouple.method.probe import (
     SMALLEST,
     TINY,
     VARIANCE_RATE,
+    VariationalProbe,
     adam_step,
     cross_entropy,
     default_steps,
@@ -183,29 +184,43 @@ def test_the_group_prior_switches_off_features_without_signal(rng):
 
 @pytest.mark.parametrize("prior", PRIORS)
 def test_the_fitted_posterior_is_the_optimum_that_autograd_finds(rng, prior):
-    """Torch's Adam on torch's loss, other rates, more steps: the same loss within 1 %."""
-    y = rng.integers(3, size=1000)
-    h, _, _ = standardise(rng.normal(size=(1000, 6)) + rng.normal(size=(3, 6))[y])
-    probe = fit(new_probe(3, 6, prior), h, y, np.random.default_rng(1), batch=1000)
+    """Torch's Adam on torch's loss, one rate for means and variances: the same loss within 1 %."""
+    n, steps = 400, 1000
+    y = rng.integers(3, size=n)
+    h, _, _ = standardise(rng.normal(size=(n, 6)) + rng.normal(size=(3, 6))[y])
+    probe = fit(new_probe(3, 6, prior), h, y, np.random.default_rng(1), batch=n)
     generator = np.random.default_rng(2)
     leaves = as_tensors(new_probe(3, 6, prior).parameters, requires_grad=True)
-    optimizer = torch.optim.Adam(leaves.values(), lr=0.03)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 2500)
+    optimizer = torch.optim.Adam(leaves.values(), lr=0.06)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     h1, labels = with_one(h), torch.tensor(y)
-    for _ in range(2500):
+    for _ in range(steps):
         optimizer.zero_grad()
-        torch_loss(leaves, torch.tensor(h1), labels, as_tensors(draw_noise(probe.parameters, 1000, generator)),
-                   1000).backward()
+        noise = as_tensors(draw_noise(probe.parameters, n, generator))
+        torch_loss(leaves, torch.tensor(h1), labels, noise, n).backward()
         optimizer.step()
         schedule.step()
 
     def loss(parameters):
-        draws = [loss_and_gradients(parameters, h1, y, draw_noise(parameters, 1000, np.random.default_rng(s)), 1000)[0]
-                 for s in range(50)]
+        draws = [loss_and_gradients(parameters, h1, y, draw_noise(parameters, n, np.random.default_rng(s)), n)[0]
+                 for s in range(100)]
         return np.mean(draws)
 
     theirs = loss({name: leaf.detach().numpy() for name, leaf in leaves.items()})
     assert loss(probe.parameters) == pytest.approx(theirs, rel=0.01)
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_a_warm_start_keeps_the_posterior_and_nothing_of_the_optimiser(rng, prior):
+    """A probe fitted before, and a new one given the same posterior: one refit makes them equal, bit for bit."""
+    h, y = standardise(rng.normal(size=(100, 4)))[0], rng.integers(3, size=100)
+    used = fit(new_probe(3, 4, prior), h, y, np.random.default_rng(1), steps=30)
+    fresh = VariationalProbe(prior, {name: value.copy() for name, value in used.parameters.items()})
+    for probe in (used, fresh):
+        fit(probe, h, y, np.random.default_rng(2), steps=5)
+    for name, value in fresh.parameters.items():
+        np.testing.assert_array_equal(used.parameters[name], value,
+                                      err_msg=f"{name}: are Adam's moments and its step count reset at a refit?")
 
 
 def test_the_same_generator_state_gives_the_same_bits(rng):
@@ -243,7 +258,7 @@ def test_the_mean_weight_is_the_product_of_means(rng):
 
 
 def test_an_unknown_prior():
-    with pytest.raises(TinyDecoupleError, match="expected one of normal, group-normal-jeffreys"):
+    with pytest.raises(TinyDecoupleError, match="`prior` .laplace. is unknown; expected normal or group-"):
         new_probe(2, 3, "laplace")
 
 
@@ -260,15 +275,15 @@ def test_the_default_steps_grow_with_the_width_and_with_the_group_prior():
 
 
 @pytest.mark.parametrize("prior", PRIORS)
-def test_the_default_steps_come_within_two_percent_of_four_times_as_many(prior, d=64):
+def test_the_default_steps_come_within_two_percent_of_four_times_as_many(prior, d=32, n=300):
     """At moderate signal. Where classes are nearly separable the weights go on growing, and more is left."""
     rng = np.random.default_rng(0)
-    y = rng.integers(2, size=1500)
-    h = rng.standard_normal((1500, d), dtype=np.float32)
+    y = rng.integers(2, size=n)
+    h = rng.standard_normal((n, d), dtype=np.float32)
     h[:, :4] += 0.6 * rng.normal(size=(2, 4)).astype(np.float32)[y]
     h = standardise(h)[0]
     bits = []
     for steps in (None, 4 * default_steps(new_probe(2, d, prior))):
         probe = fit(new_probe(2, d, prior, np.float32), h, y, np.random.default_rng(1), steps)
-        bits.append(sum(variational_bits(probe, h, y, np.random.default_rng(2), 20)) / 1500)
+        bits.append(sum(variational_bits(probe, h, y, np.random.default_rng(2), 50)) / n)
     assert bits[0] < 1.02 * bits[1], f"bits per state: {bits[0]:.4f} by default, {bits[1]:.4f} at last"

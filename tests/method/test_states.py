@@ -153,7 +153,7 @@ def test_fit_warns_of_states_on_another_scale_and_of_a_direction_that_dominates(
     outlier, feature = h.copy(), h * np.array([1000, 1, 1, 1, 1, 1, 1, 1])
     outlier[7] *= 2000 / np.linalg.norm(outlier[7])
     for spoilt, says in ((h * 1000, "root mean square 1e.03"), (h / 1000, "standardise"),
-                         (standardise(feature)[0], "does not compare"), (standardise(outlier)[0], "one direction")):
+                         (standardise(feature)[0], "cannot be compared"), (standardise(outlier)[0], "one direction")):
         with pytest.warns(StatesWarning, match=says):
             fit(new_probe(2, 8), spoilt, y, rng, steps=1)
     with warnings.catch_warnings():

@@ -28,10 +28,10 @@ def degrees(A, B):
     return np.degrees(principal_angles(A, B)[-1])
 
 
-def probe_of(p, n, classes, seed=1):
+def probe_of(p, n, classes, seed=1, steps=1500):
     """Posterior mean weights of a probe fitted to the first n planted states."""
     h = standardise(p.h[:n])[0]
-    return fit(new_probe(classes, h.shape[1]), h, p.y[:n], np.random.default_rng(seed), steps=1500).posterior_mean()
+    return fit(new_probe(classes, h.shape[1]), h, p.y[:n], np.random.default_rng(seed), steps).posterior_mean()
 
 
 def test_orthonormal_and_blind_to_what_all_rows_share(rng):
@@ -207,7 +207,7 @@ def test_the_null_shrinks_with_more_sentences_and_keeps_sentences_whole():
 def test_every_estimator_is_one_entry_of_a_dict_and_takes_the_same_call():
     """name -> estimate(h, y, weights, k, rng): what the command line offers, what training calls."""
     p = plant(3000, 12, 4, 2.0, np.random.default_rng(3), anisotropy=5)
-    h, weights = standardise(p.h)[0], probe_of(p, 3000, 4)
+    h, weights = standardise(p.h)[0], probe_of(p, 3000, 4, steps=100)
     direct = {"probe": probe_subspace(weights, 1), "standard-row": standard_row(weights),
               "class-means": class_mean_span(h, p.y, 1), "principal-components": principal_components(h, 1),
               "random": random_subspace(12, 1, np.random.default_rng(0)),
@@ -241,7 +241,7 @@ def test_two_classes_give_a_direction_from_the_rest_to_the_standard():
     """Class 0 is the standard: along the basis its states come out higher, whatever the basis' largest entry says."""
     for seed in range(12):
         p = plant(400, 9, 2, 2.0, np.random.default_rng(seed))
-        h, weights = standardise(p.h)[0], probe_of(p, 400, 2, seed)
+        h, weights = standardise(p.h)[0], probe_of(p, 400, 2, seed, steps=150)
         for name in ("probe", "standard-row", "class-means"):
             along = h @ estimator(name)(h, p.y, weights, 1, np.random.default_rng(0))
             apart = along[p.y == 0].mean() - along[p.y == 1].mean()
@@ -273,7 +273,7 @@ def test_rank_deficient_weights_and_class_means_give_no_more_than_they_have():
         rng = np.random.default_rng(seed)
         weights = (rng.normal(size=(6, 2)).astype(np.float32) @ rng.normal(size=(2, 20)).astype(np.float32)) + 5
         assert probe_subspace(weights, 2).shape == (20, 2)
-        with pytest.raises(TinyDecoupleError, match="rank 3: the rows have only 2 directions"):
+        with pytest.raises(TinyDecoupleError, match="`rank` 3: the rows have only 2 directions"):
             probe_subspace(weights.astype(np.float32), 3)
     with pytest.raises(TinyDecoupleError, match="class 5 of 3"):
         standard_row(np.eye(3), 5)

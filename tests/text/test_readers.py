@@ -225,7 +225,7 @@ def test_a_variety_that_is_not_wanted_is_not_read(tmp_path, spoil):
     (lambda folder: messages(folder / "i18n", "x").parent, "ar", "ar, arz, en")])
 def test_a_slip_in_varieties_names_all_that_are_there(tmp_path, make, standard, known):
     path = str(make(tmp_path / "f"))
-    with pytest.raises(TinyDecoupleError, match=f"varieties 'vecc': not there; varieties there: {known}$"):
+    with pytest.raises(TinyDecoupleError, match=f"`varieties` 'vecc': not there; varieties there: {known}$"):
         load_corpus(CorpusOptions(path, standard=standard, varieties="vecc"))
 
 
@@ -289,7 +289,7 @@ def test_thin_varieties_are_all_named_with_the_varieties_that_work(tmp_path):
 
 def test_a_thin_pivot_is_to_be_replaced_or_gone_without(tmp_path):
     path = str(long_tsv(tmp_path / "c.tsv", [row for row in ROWS if row[1] != "en" or row[0] < "k03"]))
-    with pytest.raises(TinyDecoupleError, match="'en' has no rows in .* add some, and choose another pivot, or none$"):
+    with pytest.raises(TinyDecoupleError, match="'en' has no rows in .* and choose another `pivot`, or none$"):
         load_corpus(CorpusOptions(path, standard="ar", pivot="en"))
 
 
@@ -320,7 +320,7 @@ def test_a_column_that_is_no_text_is_named_where_it_makes_a_split_impossible(tmp
 def test_a_usual_standard_that_is_not_there_names_those_that_are(tmp_path):
     folder = flores(tmp_path / "f", ("eng_Latn", "ita_Latn", "vec_Latn"))
     with pytest.raises(TinyDecoupleError, match="no standard named, and the usual one, arb, is not there; pass "
-                                                "standard, one of: eng, ita, vec"):
+                                                "`standard`, one of: eng, ita, vec"):
         load_corpus(CorpusOptions(str(folder)))
     assert load_corpus(CorpusOptions(str(folder), standard="ita")).pivot == "eng"
     assert load_corpus(CorpusOptions(str(folder), standard="eng")).pivot is None, "the standard is no pivot"

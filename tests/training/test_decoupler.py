@@ -106,6 +106,16 @@ def test_halves_are_widened_before_numpy_sees_them(planted, refreshed, dtype):
     np.testing.assert_allclose(h.grad.float().numpy() / 1024, full.grad.numpy(), atol=3e-5)
 
 
+def test_states_of_double_precision_meet_a_basis_of_single_precision(planted, refreshed):
+    """A basis from a refresh is float32: orthonormal to its own precision, not to that of float64 states."""
+    core = refreshed()
+    h = torch.from_numpy(planted[0]).double().requires_grad_()
+    value = core.penalty(h)
+    value.backward()
+    assert value.dtype == h.grad.dtype == torch.float64
+    assert value.item() == pytest.approx(core.penalty(torch.from_numpy(planted[0])).item(), rel=1e-5)
+
+
 def test_no_states_cost_nothing_and_can_be_backpropagated(refreshed):
     h = torch.zeros(0, WIDTH, requires_grad=True)
     value = refreshed().penalty(h)

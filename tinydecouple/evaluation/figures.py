@@ -63,7 +63,8 @@ def draw_probing(folder: Path, layers: dict[int, dict[str, Any]], names: list[st
     figures = {name: Figure(figsize=(7, 6), layout="constrained") for name in ("code_length", "angles", "states")}
     axis = figures["code_length"].subplots()
     for column, style in (("variational_bits", "o-"), ("prequential_bits", "s-"), ("entropy_bits", "k:")):
-        axis.plot(list(layers), [found[column] for found in layers.values()], style, label=column.replace("_bits", ""))
+        axis.plot(list(layers), [numbers[column] for numbers in layers.values()], style,
+                  label=column.replace("_bits", ""))
     axis.set(xlabel="layer", ylabel="bits per state", xticks=list(layers),
              title=f"distinguishing {names[0]} from the rest")
     axis.legend()

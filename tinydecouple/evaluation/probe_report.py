@@ -30,6 +30,7 @@ from tinydecouple.method.states import StatesWarning, check_states, dominance, s
 from tinydecouple.method.subspace import angle_null, principal_angles, probe_subspace, standard_row
 from tinydecouple.model.transformer import Transformer
 from tinydecouple.text.corpus import ParallelCorpus
+from tinydecouple.text.hygiene import clean_name
 from tinydecouple.text.tokenizer import Tokenizer
 from tinydecouple.training.batches import collate, finetuning_examples
 from tinydecouple.training.gather import collect_states, probed
@@ -90,6 +91,7 @@ def read_states(path: Path, standard: str | None) -> States:
     keys = arrays.get("keys", np.arange(len(y)))
     if keys.shape != y.shape:
         raise TinyDecoupleError(f"{path}: keys have shape {keys.shape}, expected {y.shape}")
+    standard = None if standard is None else clean_name(standard)
     if standard is not None and standard not in names:
         raise TinyDecoupleError(f"`standard` {standard!r} is not among the names in {path}: {', '.join(names)}")
     first = names.index(standard) if standard else 0
@@ -98,8 +100,8 @@ def read_states(path: Path, standard: str | None) -> States:
 
 
 def text_of(name: Any) -> str:
-    """A name as text, also if an array of bytes holds it."""
-    return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
+    """A name as text, also if an array of bytes holds it, cleaned as the names in a corpus are."""
+    return clean_name(name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name))
 
 
 def held_out_accuracy(h: np.ndarray, y: np.ndarray, test: np.ndarray, rng: np.random.Generator) -> float:
@@ -152,8 +154,8 @@ def probing_table(layers: dict[int, dict[str, Any]], names: list[str]) -> str:
                "H(Y)": "entropy_bits", "compression": "compression", "prequential": "prequential_bits",
                "accuracy": "accuracy", "control": "control_accuracy", "constant": "constant_accuracy",
                "energy %": "energy_percent", "largest %": "dominance_percent"}
-    lines = markdown([["layer", *columns], *([f"{layer}", *(f"{found[key]:.3f}" for key in columns.values())]
-                                             for layer, found in layers.items())])
+    lines = markdown([["layer", *columns], *([f"{layer}", *(f"{numbers[key]:.3f}" for key in columns.values())]
+                                             for layer, numbers in layers.items())])
     standard, some = names[0], next(iter(layers.values()))
     note = f"""
         {standard} against the rest, n = {some['states']} states, H(Y) = {some['entropy_bits']:.3f} bits per state.
@@ -164,8 +166,8 @@ def probing_table(layers: dict[int, dict[str, Any]], names: list[str]) -> str:
         share of the centred states' squared length inside the direction; largest: share of their variance along one
         direction: code lengths of layers in which it differs much do not compare."""
     lines += ["", *wrap(" ".join(note.split()), 110), ""]
-    rows = {name: [found["angles"][0][i] for found in layers.values()] for i, name in enumerate(names) if i}
-    rows |= {label: [found[label] for found in layers.values()] for label in ("null", "unrelated")}
+    rows = {name: [numbers["angles"][0][i] for numbers in layers.values()] for i, name in enumerate(names) if i}
+    rows |= {label: [numbers[label] for numbers in layers.values()] for label in ("null", "unrelated")}
     lines += markdown([["angle", *(f"layer {layer}" for layer in layers)],
                        *([name, *(f"{value:.1f}" for value in row)] for name, row in rows.items())])
     return "\n".join([*lines, "", f"Degrees between {standard}'s direction and each variety's. null: 95th percentile",

@@ -1,6 +1,7 @@
-"""Erasing what a linear classifier could use: INLP and LEACE, for comparison with rejecting a subspace.
+"""Erasing what a linear classifier could use, by INLP or LEACE: compare with rejecting a subspace.
 
-Both are fitted to states h (n, d) with classes y (n,) and give an affine map h -> h - (h - mean) E^T.
+Both are fitted to states h (n, d) with classes y (n,) and give an affine map,
+h -> h - (h - mean) E^T.
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,10 @@ from tinydecouple.method.subspace import class_mean_span, probe_subspace
 
 @dataclass(frozen=True)
 class Eraser:
-    """mean: (d,).  E = left @ right.T is what is taken away: idempotent, kept as two factors (d, rank)."""
+    """The map h -> h - (h - mean) E^T.
+
+    mean: (d,).  left, right: (d, rank), with E = left @ right.T, which is idempotent.
+    """
 
     mean: np.ndarray
     left: np.ndarray
@@ -36,7 +40,7 @@ class Eraser:
 
     @property
     def E(self) -> np.ndarray:
-        """(d, d), for a look at it; applying the eraser never makes it."""
+        """(d, d), for inspection; applying the eraser never builds it."""
         return self.left @ self.right.T
 
     def __call__(self, h: np.ndarray) -> np.ndarray:
@@ -50,11 +54,14 @@ class Eraser:
 
 
 def leace(h: np.ndarray, y: np.ndarray) -> Eraser:
-    """LEACE (Belrose et al. 2023, theorem 4.3): of all affine maps that make the class means equal, the least change.
+    """LEACE (Belrose et al. 2023, theorem 4.3): make the class means equal with the least change.
 
-    With S = cov(h), W = S^(-1/2) and Z the one-hot labels, E = W^+ P W, where P projects onto the columns of
-    W cov(h, Z). THEORY (26): on the fitting sample no affine classifier then has a lower cross-entropy than a constant.
-    In the coordinates of S's eigenvectors W is diagonal, and cov(h, Z) has the columns share_c (mean_c - mean).
+    It changes the states least, in mean square, of all affine maps that make the class means equal.
+
+    With S = cov(h), W = S^(-1/2) and Z the one-hot labels, E = W^+ P W, where P projects onto the
+    columns of W cov(h, Z). THEORY (26): on the fitting sample no affine classifier then has a lower
+    cross-entropy than a constant. In the coordinates of S's eigenvectors W is diagonal; the columns
+    of cov(h, Z) are share_c (mean_c - mean).
     """
     check_states(h, y, half=True)
     mean, variance, axes = principal_axes(h)  # (d,), (r,), (d, r)
@@ -62,7 +69,8 @@ def leace(h: np.ndarray, y: np.ndarray) -> Eraser:
     shares = np.unique(y, return_counts=True)[1] / len(y)
     covariance = (shares[:, None] * (class_means(h, y) - mean)).T  # (d, C)
     L, strength, _ = np.linalg.svd(axes.T @ covariance / root[:, None], full_matrices=False)
-    # correlations, at most 1, so rounding is absolute; whitening enlarges float64's. Centred labels have rank C - 1
+    # strength holds correlations, at most 1, so the threshold for rounding is absolute; whitening
+    # enlarges float64's rounding. Centred labels have rank C - 1.
     eps = max(np.finfo(h.dtype).eps, np.finfo(np.float64).eps * root[0] / root[-1])
     rank = int((strength[:len(shares) - 1] > np.sqrt(h.shape[1]) * eps).sum())
     L = L[:, :rank]
@@ -70,7 +78,10 @@ def leace(h: np.ndarray, y: np.ndarray) -> Eraser:
 
 
 def reject_span(h: np.ndarray, y: np.ndarray) -> Eraser:
-    """Reject the span of the differences between class means: makes them equal too, but changes states more."""
+    """Reject the span of the differences between class means.
+
+    This makes the class means equal, too, but changes the states more than LEACE does.
+    """
     check_states(h, y, half=True)
     U = class_mean_span(h, y, len(np.unique(y)) - 1)
     return Eraser(mean_state(h), U, U)
@@ -78,18 +89,22 @@ def reject_span(h: np.ndarray, y: np.ndarray) -> Eraser:
 
 def inlp(h: np.ndarray, y: np.ndarray, rounds: int, rng: np.random.Generator,
          steps: int | None = None) -> Eraser:
-    """INLP (Ravfogel et al. 2020): fit a linear classifier, reject all its directions, again, `rounds` times.
+    """INLP (Ravfogel et al. 2020): `rounds` times, fit a linear classifier and reject its
+    directions.
 
-    The classifier is this project's probe at its posterior mean; each round takes C - 1 directions more.
+    The classifier is this project's probe at its posterior mean; each round removes C - 1 more
+    directions. Raises TinyDecoupleError for more directions per round than features.
     """
     check_states(h, y, half=True)
     classes, d = int(y.max()) + 1, h.shape[1]
     if classes - 1 > d:
-        raise TinyDecoupleError(f"{classes} classes take {classes - 1} directions, more than {d} features")
+        raise TinyDecoupleError(f"{classes} classes take {classes - 1} directions per round, "
+                                f"more than the {d} features; use fewer classes")
     taken = np.zeros((d, 0))
     for _ in range(min(rounds, d // (classes - 1))):
         states = standardise(Eraser(mean_state(h), taken, taken)(h))[0]
-        weights = fit(new_probe(classes, d, dtype=states.dtype), states, y, rng, steps).posterior_mean()
+        probe = fit(new_probe(classes, d, dtype=states.dtype), states, y, rng, steps)
+        weights = probe.posterior_mean()
         weights = weights - weights @ taken @ taken.T
         taken = np.linalg.qr(np.hstack((taken, probe_subspace(weights, classes - 1))))[0]
     return Eraser(mean_state(h), taken, taken)

@@ -1,7 +1,7 @@
 """What all of method/ stands on: checks of states and labels, means, variances, and standardising.
 
-States are (n, d), one row per state. Sums over states are taken in float64, block of rows by block of rows, so that
-float32 means do not drift and float16 states need no second copy.
+States are (n, d), one row per state. Sums over states are taken in float64, block of rows by block
+of rows, so that float32 means do not drift and float16 states need no second copy.
 """
 
 import warnings
@@ -29,49 +29,65 @@ def check_array(a: np.ndarray, what: str) -> None:
 
 
 def check_matrix(h: np.ndarray, half: bool = False) -> None:
-    """Raise TinyDecoupleError unless h is (n, d), float32 or float64 (float16 too if `half`), not empty, and finite."""
+    """Raise TinyDecoupleError unless h is (n, d), not empty, finite, and float32 or float64.
+
+    half: allow float16, too.
+    """
     check_array(h, "states")
     allowed = (np.float16, np.float32, np.float64) if half else (np.float32, np.float64)
     if h.ndim != 2 or h.dtype not in allowed:
-        raise TinyDecoupleError(f"states have shape {h.shape} and dtype {h.dtype}; expected (n, d), "
-                                + " or ".join(np.dtype(t).name for t in allowed))
+        names = " or ".join(np.dtype(t).name for t in allowed)
+        raise TinyDecoupleError(
+            f"states have shape {h.shape} and dtype {h.dtype}; expected (n, d), {names}")
     if not h.size:
         raise TinyDecoupleError(f"states have shape {h.shape}: there is no state, or no feature")
     if not all(np.isfinite(h[rows]).all() for rows in blocks(h)):
-        raise TinyDecoupleError("states contain NaN or infinity; look for a diverged model, an overflow in half "
-                                "precision or a damaged file")
+        raise TinyDecoupleError("states contain NaN or infinity; look for a diverged model, "
+                                "an overflow in half precision or a damaged file")
 
 
-def check_states(h: np.ndarray, y: np.ndarray, classes: int | None = None, half: bool = False) -> None:
-    """Raise TinyDecoupleError unless h passes check_matrix and y (n,) holds integers from 0 to classes - 1.
+def check_states(h: np.ndarray, y: np.ndarray, classes: int | None = None,
+                 half: bool = False) -> None:
+    """Raise TinyDecoupleError unless h passes check_matrix and y (n,) fits it.
 
-    Without `classes` the highest label decides. Two labels at least must occur.
+    y holds integers from 0 to classes - 1; without `classes` the highest label decides. At least
+    two different labels must occur.
     """
     check_matrix(h, half)
     check_array(y, "labels")
     if y.shape == h.shape[1:] and y.shape != h.shape[:1]:
-        raise TinyDecoupleError(f"states have shape {h.shape} for {len(y)} labels; one row per state is expected, so "
-                                "the axes are likely swapped: pass h.T")
+        raise TinyDecoupleError(f"states have shape {h.shape} for {len(y)} labels; one row per "
+                                "state is expected, so the axes are likely swapped: pass h.T")
     if y.shape != h.shape[:1] or y.dtype.kind not in "iu":
-        raise TinyDecoupleError(f"labels have shape {y.shape} and dtype {y.dtype}; expected {h.shape[:1]} integers, "
-                                "one per row of the states")
+        raise TinyDecoupleError(f"labels have shape {y.shape} and dtype {y.dtype}; expected "
+                                f"{h.shape[:1]} integers, one per row of the states")
     classes = int(y.max()) + 1 if classes is None else classes
     if y.min() < 0 or y.max() >= classes:
-        raise TinyDecoupleError(f"labels run from {y.min()} to {y.max()}; expected 0 to {classes - 1}")
+        raise TinyDecoupleError(
+            f"labels run from {y.min()} to {y.max()}; expected 0 to {classes - 1}")
     if len(y) < classes:
-        raise TinyDecoupleError(f"{len(y)} states for {classes} classes; gather more states than classes")
+        raise TinyDecoupleError(
+            f"{len(y)} states for {classes} classes; gather more states than classes")
     if (y == y[0]).all():
-        raise TinyDecoupleError("all states carry one label; a probe needs two classes to distinguish")
+        raise TinyDecoupleError(
+            "all states carry one label; a probe needs two classes to distinguish")
 
 
 def check_width(h: np.ndarray, d: int, whose: str) -> None:
-    """Raise TinyDecoupleError unless states h (n, d) have the d features of what they meet; `whose` names it."""
+    """Raise TinyDecoupleError unless states h have d features.
+
+    whose: what else has d features, such as a probe or a basis, for the message.
+    """
     if h.shape[1] != d:
-        raise TinyDecoupleError(f"states have {h.shape[1]} features, the {whose} {d}; take both from one layer")
+        raise TinyDecoupleError(
+            f"states have {h.shape[1]} features, the {whose} {d}; take both from one layer")
 
 
 def check_rank(k: int, highest: int, why: str) -> None:
-    """Raise TinyDecoupleError unless k is an integer from 1 to `highest`; `why` explains the upper limit."""
+    """Raise TinyDecoupleError unless k is an integer from 1 to `highest`.
+
+    why: the reason for the upper limit, for the message.
+    """
     if not isinstance(k, (int, np.integer)) or not 1 <= k <= highest:
         raise TinyDecoupleError(f"`rank` {k}: expected 1 to {highest} ({why})")
 
@@ -89,42 +105,54 @@ def centred(h: np.ndarray, mean: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def mean_state(h: np.ndarray) -> np.ndarray:
-    """(n, d) -> (d,) mean over states, float64: a float32 sum of a million states loses whole standard deviations."""
+    """(n, d) -> (d,) mean over states, float64.
+
+    The mean of a million float32 states, summed in float32, can be off by whole standard
+    deviations.
+    """
     return sum(h[rows].sum(axis=0, dtype=np.float64) for rows in blocks(h)) / len(h)
 
 
 def class_means(h: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(n, d) states, (n,) classes -> (C, d) float64: the mean state of each class that occurs, in rising order."""
+    """(n, d) states, (n,) classes -> (C, d) float64: the mean state of each class that occurs.
+
+    Rows are in the order of the classes' numbers.
+    """
     classes, counts = np.unique(y, return_counts=True)
-    sums = sum((y[rows] == classes[:, None]).astype(np.float64) @ h[rows] for rows in blocks(h))  # (C, n) @ (n, d)
+    sums = sum((y[rows] == classes[:, None]).astype(np.float64) @ h[rows]  # (C, n) @ (n, d)
+               for rows in blocks(h))
     return sums / counts[:, None]
 
 
 def principal_axes(h: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean (d,), variances (r,) falling, and their axes (d, r), of states h (n, d); all float64.
 
-    r is the rank of the centred states: a variance that rounding alone could make is left out. Rounding errors of
-    n states are independent, so they add up to eps * sqrt(d) of the largest value, where numpy.linalg.matrix_rank
-    allows for eps * d; eps is that of h's own dtype, and the covariance, a square, cannot resolve less than float64's.
+    r is the rank of the centred states: a variance that rounding alone could produce is left out.
+    Rounding errors of n states are independent, so they add up to eps * sqrt(d) of the largest
+    value, where numpy.linalg.matrix_rank allows for eps * d. eps is that of h's own dtype; since
+    the covariance is made of squares, it cannot resolve anything finer than float64's eps.
     """
     mean, d = mean_state(h), h.shape[1]
     variance, axes = np.linalg.eigh(sum(c.T @ c for c in centred(h, mean)) / len(h))
     eps, largest = np.finfo(h.dtype).eps, variance[-1]
-    rounding = d * max(np.finfo(np.float64).eps * largest, eps**2 * (largest + np.abs(mean).max()**2))
+    of_states = eps**2 * (largest + np.abs(mean).max()**2)
+    rounding = d * max(np.finfo(np.float64).eps * largest, of_states)
     kept = variance > rounding
     return mean, variance[kept][::-1], axes[:, kept][:, ::-1]
 
 
 def root_mean_square(h: np.ndarray) -> float:
-    """Of all entries of h (n, d)."""
-    return float(np.sqrt(sum(np.square(h[rows], dtype=np.float64).sum() for rows in blocks(h)) / h.size))
+    """Root mean square of all entries of h (n, d)."""
+    squares = sum(np.square(h[rows], dtype=np.float64).sum() for rows in blocks(h))
+    return float(np.sqrt(squares / h.size))
 
 
 def standardise(h: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """Centre states and divide them by one number, so that their root mean square is 1 per feature.
 
-    Returns (states (n, d), mean (d,), scale), float32 for float16 or float32 states. One scale for all features leaves
-    every direction what it was; what N(0, 1) means as a prior, and so the code length, is relative to this scale.
+    Returns (states (n, d), mean (d,), scale), float32 for float16 or float32 states. One scale for
+    all features leaves every direction as it was. What the prior N(0, 1) means, and so the code
+    length, depends on this scale.
     """
     check_matrix(h, half=True)
     if all((h[rows] == h[0]).all() for rows in blocks(h)):
@@ -138,10 +166,11 @@ def standardise(h: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
 
 
 def dominance(h: np.ndarray) -> float:
-    """Share, 0 to 1, of the variance of states h (n, d) that lies along the one direction of most variance.
+    """Share, 0 to 1, of the variance of states h (n, d) along the direction of most variance.
 
-    One outlying feature and one outlying state both show up in it. Three power iterations from the feature of most
-    variance: close where one direction dominates, a lower bound elsewhere.
+    A single outlying feature and a single outlying state both show up in it. Found by three power
+    iterations from the feature of most variance: accurate where one direction dominates, a lower
+    bound elsewhere.
     """
     check_matrix(h, half=True)
     mean = mean_state(h).astype(np.promote_types(h.dtype, np.float32))
@@ -155,12 +184,16 @@ def dominance(h: np.ndarray) -> float:
 
 
 def warn_of_scale(h: np.ndarray) -> None:
-    """Warn if the prior N(0, 1) on weights does not suit states h (n, d): other scale, or one direction dominates."""
+    """Warn if the prior N(0, 1) on weights does not suit states h (n, d).
+
+    It does not if their scale is far from 1, or if one direction holds most of their variance.
+    """
     size = root_mean_square(h)
     if not 0.1 < size < 10:
-        warnings.warn(f"states have root mean square {size:.3g} per feature, expected about 1: pass them through "
-                      "standardise() first, or the code length misleads", StatesWarning, stacklevel=3)
+        warnings.warn(f"states have root mean square {size:.3g} per feature, expected about 1: "
+                      "pass them through standardise() first, or the code length misleads",
+                      StatesWarning, stacklevel=3)
     elif (share := dominance(h)) > DOMINANT + 1 / h.shape[1]:
-        warnings.warn(f"one direction (a feature or a state that stands out?) holds {share:.0%} of the states' "
-                      "variance: their code length does not compare with that of other states", StatesWarning,
-                      stacklevel=3)
+        warnings.warn(f"one direction (an outlying feature or state?) holds {share:.0%} of the "
+                      "states' variance: their code length cannot be compared with that of other "
+                      "states", StatesWarning, stacklevel=3)

@@ -13,16 +13,17 @@ from tinydecouple.model.transformer import Cache, Transformer
 
 
 def longest_output(prompt_length: int) -> int:
-    """Most new tokens to decode for a prompt: a translation twice as long as its source is a runaway."""
+    """Most new tokens to decode for a prompt: more than twice its length is no translation."""
     return 2 * prompt_length + 10
 
 
 @torch.inference_mode()
 def decode(model: Transformer, prompts: list[list[int]], end: int, beam: int = 1, batch: int = 512,
            label: str = "decoding") -> list[list[int]]:
-    """Continue each prompt until the end symbol, which is left out; results in the order of the prompts.
+    """Continue each prompt until the end symbol, which is left out; results in prompt order.
 
-    beam: 1 is greedy; more keeps that many hypotheses per prompt. batch: hypotheses decoded at once.
+    beam: 1 is greedy; more keeps that many hypotheses per prompt. batch: hypotheses decoded at
+    once.
     """
     device = model.embedding.weight.device
     outputs: list[list[int]] = [[] for _ in prompts]
@@ -31,54 +32,65 @@ def decode(model: Transformer, prompts: list[list[int]], end: int, beam: int = 1
         for _, same_length in groupby(order, key=lambda i: len(prompts[i])):
             indices = list(same_length)
             for first in range(0, len(indices), max(1, batch // beam)):
-                chosen = indices[first:first + max(1, batch // beam)]
-                tokens = torch.tensor([prompts[i] for i in chosen], device=device)
-                new = greedy(model, tokens, end) if beam == 1 else beam_search(model, tokens, end, beam)
-                for i, row in zip(chosen, new.tolist()):
+                group = indices[first:first + max(1, batch // beam)]
+                tokens = torch.tensor([prompts[i] for i in group], device=device)
+                if beam == 1:
+                    new = greedy(model, tokens, end)
+                else:
+                    new = beam_search(model, tokens, end, beam)
+                for i, row in zip(group, new.tolist()):
                     outputs[i] = row[:row.index(end)] if end in row else row
-                bar.update(len(chosen))
+                bar.update(len(group))
     return outputs
 
 
 def greedy(model: Transformer, tokens: Tensor, end: int) -> Tensor:
-    """(b, t) prompts -> (b, at most longest_output(t)) most likely next tokens, padded with the end symbol."""
+    """(b, t) prompts -> (b, longest_output(t)) most likely next tokens, padded with `end`."""
     new = torch.full((len(tokens), longest_output(tokens.shape[1])), end, device=tokens.device)
     active = torch.arange(len(tokens), device=tokens.device)
     cache: Cache = []
     for i in range(new.shape[1]):
-        tokens = model.logits(model(tokens, cache)[-1][:, -1]).argmax(dim=-1, keepdim=True)  # (b, 1)
+        logits = model.logits(model(tokens, cache)[-1][:, -1])  # (b, v)
+        tokens = logits.argmax(dim=-1, keepdim=True)  # (b, 1)
         new[active, i] = tokens[:, 0]
-        going = tokens[:, 0] != end
-        if not going.all():  # finished rows leave the batch
-            active, tokens = active[going], tokens[going]
-            cache[:] = [(k[going], v[going]) for k, v in cache]
+        unfinished = tokens[:, 0] != end
+        if not unfinished.all():  # finished rows leave the batch
+            active, tokens = active[unfinished], tokens[unfinished]
+            cache[:] = [(k[unfinished], v[unfinished]) for k, v in cache]
         if not len(active):
             break
     return new
 
 
 def beam_search(model: Transformer, tokens: Tensor, end: int, beam: int) -> Tensor:
-    """As greedy, but keeps the `beam` best hypotheses per prompt; returns the best by log-probability per token."""
+    """Like greedy, but with the `beam` best hypotheses per prompt kept at every step.
+
+    Returns the hypothesis of highest log-probability per token.
+    """
     b, t = tokens.shape
     cache: Cache = []
     log_p = torch.log_softmax(model.logits(model(tokens, cache)[-1][:, -1]), dim=-1)  # (b, v)
     beam, v = min(beam, log_p.shape[-1]), log_p.shape[-1]
     score, last = log_p.topk(beam, dim=-1)  # (b, beam)
-    cache[:] = [(k.repeat_interleave(beam, 0), v.repeat_interleave(beam, 0)) for k, v in cache]  # (b * beam, …)
+    cache[:] = [(k.repeat_interleave(beam, 0), v.repeat_interleave(beam, 0))  # (b * beam, …)
+                for k, v in cache]
     new = last[..., None]  # (b, beam, 1)
     length = torch.ones_like(score)
     only_end = torch.full((v,), -torch.inf, device=tokens.device)
     only_end[end] = 0
     while new.shape[-1] < longest_output(t) and not (new[..., -1] == end).all():
         done = new[..., -1] == end  # a finished hypothesis stays as it is, at no cost
-        log_p = torch.log_softmax(model.logits(model(new[..., -1].reshape(-1, 1), cache)[-1][:, -1]), dim=-1)
+        newest = new[..., -1].reshape(-1, 1)  # (b * beam, 1)
+        log_p = torch.log_softmax(model.logits(model(newest, cache)[-1][:, -1]), dim=-1)
         log_p = torch.where(done[..., None], only_end, log_p.view(b, beam, v))
         length = length + ~done
-        score, best = (score[..., None] + log_p).view(b, -1).topk(beam, dim=-1)  # (b, beam * v) -> (b, beam)
+        # (b, beam * v) -> (b, beam)
+        score, best = (score[..., None] + log_p).view(b, -1).topk(beam, dim=-1)
         parent = best // v  # the hypothesis that each survivor continues
         rows = (parent + beam * torch.arange(b, device=tokens.device)[:, None]).flatten()
         cache[:] = [(k[rows], v[rows]) for k, v in cache]
         length = length.gather(1, parent)
-        new = torch.cat((new.gather(1, parent[..., None].expand_as(new)), (best % v)[..., None]), dim=-1)
+        kept = new.gather(1, parent[..., None].expand_as(new))
+        new = torch.cat((kept, (best % v)[..., None]), dim=-1)
     winner = (score / length).argmax(dim=-1)
     return new[torch.arange(b, device=tokens.device), winner]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.options import option
 
-Cache = list[tuple[Tensor, Tensor]]  # one pair per block: keys and values so far, each (b, a, t, d/a)
+Cache = list[tuple[Tensor, Tensor]]  # per block, keys and values so far, each (b, a, t, d/a)
 
 
 @dataclass(frozen=True)
@@ -26,22 +26,26 @@ class ModelOptions:
 
 
 def rotations(start: int, t: int, features: int, like: Tensor) -> Tensor:
-    """(t, d/2a) unit complex numbers exp(i * angle), for t positions from `start` on and pairs of `features` = d/a.
+    """(t, d/2a) unit complex numbers exp(i * angle), for t positions from `start` on.
 
-    The angle of a pair grows with the position, at a frequency of its own (Su et al. 2021, RoFormer, eq. 34).
+    features: d/a, those of one head; each pair of them has a frequency of its own, at which its
+    angle grows with the position (Su et al. 2021, RoFormer, eq. 34).
     """
     half = features // 2
     frequency = 10_000 ** (-torch.arange(half, device=like.device, dtype=like.dtype) / half)
-    angle = torch.arange(start, start + t, device=like.device, dtype=like.dtype)[:, None] * frequency
+    position = torch.arange(start, start + t, device=like.device, dtype=like.dtype)
+    angle = position[:, None] * frequency
     return torch.polar(torch.ones_like(angle), angle)
 
 
 def rotate(x: Tensor, turn: Tensor) -> Tensor:
-    """Turn neighbouring features, as the parts of a complex number: queries and keys then meet by distance alone.
+    """Rotate each pair of neighbouring features, taken as a complex number.
 
-    x: (b, t, 2, a, d/a), queries and keys.  turn: (t, d/2a), as rotations gives it.
+    The product of a query and a key then depends on their positions through their distance alone.
+    x: (b, t, 2, a, d/a), queries and keys.  turn: (t, d/2a), as `rotations` gives it.
     """
-    pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))  # (b, t, 2, a, d/a) -> (b, t, 2, a, d/2a)
+    # (b, t, 2, a, d/a) -> (b, t, 2, a, d/2a)
+    pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
     return torch.view_as_real(pairs * turn[:, None, None]).flatten(-2)
 
 
@@ -60,40 +64,50 @@ class Block(nn.Module):
     def forward(self, h: Tensor, turn: Tensor,
                 past: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         b, t, d = h.shape
-        qkv = self.query_key_value(self.attention_norm(h)).view(b, t, 3, self.heads, d // self.heads)
-        q, k = rotate(qkv[:, :, :2], turn).permute(2, 0, 3, 1, 4)  # (b, t, 2, a, d/a) -> two of (b, a, t, d/a)
+        qkv = self.query_key_value(self.attention_norm(h))
+        qkv = qkv.view(b, t, 3, self.heads, d // self.heads)
+        # (b, t, 2, a, d/a) -> two of (b, a, t, d/a)
+        q, k = rotate(qkv[:, :, :2], turn).permute(2, 0, 3, 1, 4)
         v = qkv[:, :, 2].transpose(1, 2)  # (b, t, a, d/a) -> (b, a, t, d/a)
-        seen = None  # without a past, position i sees 0 to i; with one, all of it too
+        seen = None  # position i sees positions 0 to i and, if there is one, the whole past
         if past:
-            seen = torch.ones(t, past[0].shape[-2] + t, dtype=torch.bool, device=h.device).tril(past[0].shape[-2])
-            k, v = torch.cat((past[0], k), dim=-2), torch.cat((past[1], v), dim=-2)  # (b, a, start + t, d/a)
+            start = past[0].shape[-2]
+            seen = torch.ones(t, start + t, dtype=torch.bool, device=h.device).tril(start)
+            k = torch.cat((past[0], k), dim=-2)  # (b, a, start + t, d/a)
+            v = torch.cat((past[1], v), dim=-2)
         mixed = F.scaled_dot_product_attention(q, k, v, seen, is_causal=past is None)
-        h = h + self.attention_out(mixed.transpose(1, 2).reshape(b, t, d))  # (b, a, t, d/a) -> (b, t, d)
+        joined = mixed.transpose(1, 2).reshape(b, t, d)  # (b, a, t, d/a) -> (b, t, d)
+        h = h + self.attention_out(joined)
         return h + self.mlp_out(F.relu(self.mlp_in(self.mlp_norm(h)))), (k, v)
 
 
 class Transformer(nn.Module):
     """tokens -> hidden states of every block -> logits of the next token."""
 
-    def __init__(self, vocabulary: int, width: int, blocks: int, heads: int, generator: torch.Generator | None = None):
-        """Initialise from `generator`; raises TinyDecoupleError for sizes that do not fit together."""
+    def __init__(self, vocabulary: int, width: int, blocks: int, heads: int,
+                 generator: torch.Generator | None = None):
+        """Initialise from `generator`; raises TinyDecoupleError for sizes that do not match."""
         super().__init__()
         if width % heads or (width // heads) % 2:
-            raise TinyDecoupleError(f"`width` {width} over `heads` {heads}: width / heads must be a whole, even number")
+            raise TinyDecoupleError(f"`width` {width} over `heads` {heads}: width / heads must be "
+                                    "a whole, even number")
         self.features = width // heads  # per head
         self.embedding = nn.Embedding(vocabulary, width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(blocks))
         self.final_norm = nn.RMSNorm(width)
         for name, parameter in self.named_parameters():
-            if parameter.dim() == 2:  # what is added to the residual stream starts smaller: 2 additions per block
-                std = 0.02 / math.sqrt(2 * blocks) if name.endswith("_out.weight") else 0.02
+            if parameter.dim() == 2:
+                std = 0.02
+                if name.endswith("_out.weight"):  # a block adds two outputs to the residual stream
+                    std = 0.02 / math.sqrt(2 * blocks)
                 nn.init.normal_(parameter, std=std, generator=generator)
 
-    def forward(self, tokens: Tensor, cache: Cache | None = None, last: int | None = None) -> list[Tensor]:
-        """Hidden states (b, t, d): the embeddings, then the residual stream after each block; blocks + 1 in all.
+    def forward(self, tokens: Tensor, cache: Cache | None = None,
+                last: int | None = None) -> list[Tensor]:
+        """Hidden states, blocks + 1 of (b, t, d): embeddings, then the stream after each block.
 
-        tokens: (b, t) ids. cache: an empty list to be filled, or one filled by earlier positions, then
-        extended in place by the new positions, one or several. last: stop after so many blocks.
+        tokens: (b, t) ids. cache: an empty list to be filled, or one filled by earlier positions,
+        which is then extended in place by the new ones. last: stop after that many blocks.
         """
         states = [self.embedding(tokens)]  # (b, t) -> (b, t, d)
         start = cache[0][0].shape[-2] if cache else 0
@@ -106,12 +120,17 @@ class Transformer(nn.Module):
         return states
 
     def logits(self, h: Tensor) -> Tensor:
-        """(…, d) states after the last block -> (…, v), through the embedding used the other way round."""
+        """(…, d) states after the last block -> (…, v), by the transposed (tied) embedding."""
         return F.linear(self.final_norm(h), self.embedding.weight)
 
 
 def pick_device(name: str) -> torch.device:
-    """auto: a CUDA device if there is one. Raises TinyDecoupleError if cuda is asked for and absent."""
+    """name: cpu, cuda or auto, which takes a CUDA device if there is one.
+
+    Raises TinyDecoupleError if cuda is asked for and absent.
+    """
     if name == "cuda" and not torch.cuda.is_available():
         raise TinyDecoupleError("`device` cuda: this PyTorch sees no CUDA device; use cpu or auto")
-    return torch.device("cuda" if name == "auto" and torch.cuda.is_available() else name.replace("auto", "cpu"))
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)

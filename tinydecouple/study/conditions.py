@@ -33,13 +33,13 @@ def choose_arms(arms: tuple[Arm, ...], names: str) -> tuple[Arm, ...]:
     Raises TinyDecoupleError for a name that is unknown or stands there twice.
     """
     known = {arm.name: arm for arm in arms}
-    chosen = [name.strip() for name in names.split(",")]
-    for i, name in enumerate(chosen):
+    wanted = [name.strip() for name in names.split(",")]
+    for i, name in enumerate(wanted):
         if name not in known:
             raise TinyDecoupleError(f"`arms` {name!r} is unknown; expected some of {', '.join(known)}")
-        if name in chosen[:i]:
+        if name in wanted[:i]:
             raise TinyDecoupleError(f"`arms` names {name} twice; name each arm once")
-    return tuple(known[name] for name in chosen)
+    return tuple(known[name] for name in wanted)
 
 
 def apply(arm: Arm, train: TrainOptions, decouple: DecoupleOptions) -> tuple[TrainOptions, DecoupleOptions]:

@@ -23,7 +23,7 @@ def join(rows: Iterable[Row], reading: Reading, wanted: tuple[str, ...] | None, 
     Texts, keys and varieties are cleaned, so that those that print alike are one; each change of a text is counted.
     """
     texts: dict[str, dict[str, str]] = {}
-    given: dict[str, str] = {}
+    official: dict[str, str] = {}
     names: dict[str, str] = {}  # a variety as it is written -> cleaned
     for where, key, written, raw, split in tqdm(rows, desc="reading", unit=" texts", disable=None, leave=False):
         variety = names.get(written)
@@ -47,12 +47,12 @@ def join(rows: Iterable[Row], reading: Reading, wanted: tuple[str, ...] | None, 
         elif variety in cells:
             reading.bad(where, "second row of a key", f"key {shorten(key)!r} has a second row for variety {variety!r}; "
                                                       "keep one of them")
-        elif split and given.setdefault(key, split) != split:
-            reading.bad(where, "key in two splits", f"key {shorten(key)!r} is in {split} here and in {given[key]} "
+        elif split and official.setdefault(key, split) != split:
+            reading.bad(where, "key in two splits", f"key {shorten(key)!r} is in {split} here and in {official[key]} "
                                                     "above; a key belongs to one split")
         else:
             cells[variety] = text
-    return {key: cells for key, cells in texts.items() if cells}, given, sorted(reading.met | set(names.values()))
+    return {key: cells for key, cells in texts.items() if cells}, official, sorted(reading.met | set(names.values()))
 
 
 def _variety(written: str, where: str) -> str:
@@ -64,7 +64,7 @@ def _variety(written: str, where: str) -> str:
     return variety
 
 
-def complete_split(texts: dict[str, dict[str, str]], given: dict[str, str], held_out: float, seed: int,
+def complete_split(texts: dict[str, dict[str, str]], official: dict[str, str], held_out: float, seed: int,
                    strict: bool = True) -> tuple[dict[str, str], dict[str, int]]:
     """The official split, its leaks counted; keys that it leaves open (FLORES' dev) are split without leaks.
 
@@ -72,8 +72,8 @@ def complete_split(texts: dict[str, dict[str, str]], given: dict[str, str], held
     Returns key -> train, dev or test in the order of texts, and counts of what happened.
     """
     rng, notes = np.random.default_rng(seed), {}
-    rest = {key: row for key, row in texts.items() if key not in given}
-    split = {key: given[key] for key in texts if key in given}
+    rest = {key: row for key, row in texts.items() if key not in official}
+    split = {key: official[key] for key in texts if key in official}
     if rest:
         try:
             drawn, counts = split_without_leaks(rest, held_out, rng)
@@ -84,7 +84,7 @@ def complete_split(texts: dict[str, dict[str, str]], given: dict[str, str], held
         taken = set(split.values())  # an official test stays the only one
         split |= {key: "train" if side in taken else side for key, side in drawn.items()}
         notes.update({f"split: {what}": n for what, n in counts.items()})
-    if given:
+    if official:
         for side, n in leaks(texts, split).items():
             notes[f"official split: {side} keys with a text of train"] = n
     return {key: split[key] for key in texts}, notes
@@ -97,7 +97,7 @@ def keep(corpus: ParallelCorpus, dialects: tuple[str, ...]) -> ParallelCorpus:
     return replace(corpus, texts={key: row for key, row in texts.items() if row}, dialects=dialects)
 
 
-def working_dialects(corpus: ParallelCorpus, given: dict[str, str], held_out: float,
+def working_dialects(corpus: ParallelCorpus, official: dict[str, str], held_out: float,
                      seed: int) -> tuple[str, ...]:
     """The dialects that can be trained if the others are left out; tried, since leaving some out moves the split."""
     while corpus.dialects and (lacking := unusable(corpus)):
@@ -106,7 +106,7 @@ def working_dialects(corpus: ParallelCorpus, given: dict[str, str], held_out: fl
             break
         corpus = keep(corpus, kept)
         try:
-            corpus = replace(corpus, split=complete_split(corpus.texts, given, held_out, seed)[0])
+            corpus = replace(corpus, split=complete_split(corpus.texts, official, held_out, seed)[0])
         except TinyDecoupleError:
             return ()
     return corpus.dialects

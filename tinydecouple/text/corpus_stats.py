@@ -58,14 +58,14 @@ def _near_pairs(corpus: ParallelCorpus, most: int) -> list[tuple[int, int]]:
 
 def describe(corpus: ParallelCorpus, matrix: np.ndarray) -> list[dict[str, Any]]:
     """A row of numbers per variety: texts per split, mean length, keys and identical texts shared with the standard."""
-    names, found = corpus.varieties, []
+    names, described = corpus.varieties, []
     for i, variety in enumerate(names):
         rows = [row for row in corpus.texts.values() if variety in row]
         shared = [row for row in rows if corpus.standard in row]
         others = [j for j, name in enumerate(names) if name not in (variety, corpus.standard, corpus.pivot)
                   and not np.isnan(matrix[i, j])]
         nearest = max(others, key=lambda j: matrix[i, j], default=None)
-        found.append({
+        described.append({
             "variety": variety, **{split: len(corpus.keys(split, variety)) for split in SPLITS},
             "characters": float(np.mean([len(row[variety]) for row in rows])) if rows else 0.0,
             "with_standard": len(shared),
@@ -73,7 +73,7 @@ def describe(corpus: ParallelCorpus, matrix: np.ndarray) -> list[dict[str, Any]]
             "chrf_standard": float(matrix[i, names.index(corpus.standard)]),
             "nearest": names[nearest] if nearest is not None else "",
             "chrf_nearest": float(matrix[i, nearest]) if nearest is not None else float("nan")})
-    return found
+    return described
 
 
 def summary(corpus: ParallelCorpus, matrix: np.ndarray, region: Callable[[str], str], examples: int = 10) -> str:

@@ -158,8 +158,8 @@ def generate(family: Family, n: int, rng: np.random.Generator) -> dict[str, dict
     seen = set()
     while len(texts) < n:
         meaning = draw_meaning(rng)
-        if (said := render(family.pivot, meaning)) not in seen:
-            seen.add(said)
+        if (sentence := render(family.pivot, meaning)) not in seen:
+            seen.add(sentence)
             texts[f"m{len(texts):05d}"] = {g.name: render(g, meaning) for g in grammars}
     return texts
 

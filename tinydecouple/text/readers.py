@@ -135,7 +135,7 @@ def read_corpus(options: CorpusOptions, strict: bool = True) -> ParallelCorpus:
         wanted = tuple(dict.fromkeys(v for v in (*named, options.standard or usual_standard, asked_pivot) if v))
     rows = FORMATS[kind].read(paths, reading, asked_pivot, wanted)
     notes: Counter[str] = Counter()
-    texts, given, there = join(rows, reading, wanted, options.strip_marks, notes)
+    texts, official, there = join(rows, reading, wanted, options.strip_marks, notes)
     notes.update({f"left out: {reason}": n for reason, n in reading.left_out.items()})
     if not texts:
         why = ", ".join(f"{n} {reason}" for reason, n in reading.left_out.items()) or "no rows"
@@ -146,12 +146,12 @@ def read_corpus(options: CorpusOptions, strict: bool = True) -> ParallelCorpus:
     corpus = choose(corpus, options)
     how = (options.held_out, options.corpus_seed)
     try:
-        split, counts = complete_split(corpus.texts, given, *how, strict)
+        split, counts = complete_split(corpus.texts, official, *how, strict)
     except TinyDecoupleError as error:
         raise TinyDecoupleError(f"{options.corpus}: {error}") from None
     corpus = replace(corpus, split=split, notes={**notes, **counts}, fingerprint=reading.fingerprint(paths))
     if strict and unusable(corpus):
-        check_usable(corpus, options.corpus, working_dialects(corpus, given, *how))
+        check_usable(corpus, options.corpus, working_dialects(corpus, official, *how))
     return corpus
 
 

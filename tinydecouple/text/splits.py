@@ -43,9 +43,9 @@ def split_without_leaks(texts: dict[str, dict[str, str]], held_out: float, rng: 
     keys = list(texts)
     n = round(len(keys) * held_out)
     holders = _holders(texts).values()
-    hubs = [found for found in holders if len(found) > HUB]
+    hubs = [group for group in holders if len(group) > HUB]
     with_hub = set().union(*hubs)
-    components = _components(len(keys), [found for found in holders if len(found) <= HUB])
+    components = _components(len(keys), [group for group in holders if len(group) <= HUB])
     hubless = [members for members in components if with_hub.isdisjoint(members)]
     free = [members for members in hubless if len(members) <= n]
     n_free = sum(map(len, free))
@@ -75,11 +75,11 @@ def split_without_leaks(texts: dict[str, dict[str, str]], held_out: float, rng: 
 def _named_hubs(texts: dict[str, dict[str, str]], keys: list[str], hubs: list[list[int]], most: int = 3) -> str:
     """The most frequent hubs, in words: "; 'yes' recurs in 20 keys, in variety std"; empty without any."""
     named = []
-    for found in sorted(hubs, key=len, reverse=True)[:most]:
-        shared = set.intersection(*({fold(text) for text in texts[keys[k]].values()} for k in found)) - {""}
-        holding = {v: text for v, text in texts[keys[found[0]]].items() if fold(text) in shared}
+    for group in sorted(hubs, key=len, reverse=True)[:most]:
+        shared = set.intersection(*({fold(text) for text in texts[keys[k]].values()} for k in group)) - {""}
+        holding = {v: text for v, text in texts[keys[group[0]]].items() if fold(text) in shared}
         variety, text = next(iter(holding.items()))
-        named.append(f"{shorten(text, 40)!r} in {len(found)} keys of {variety!r}")
+        named.append(f"{shorten(text, 40)!r} in {len(group)} keys of {variety!r}")
     return f"; these recur: {', '.join(named)}" if named else ""
 
 
@@ -87,9 +87,9 @@ def leaks(texts: dict[str, dict[str, str]], split: dict[str, str]) -> dict[str, 
     """For a split that came with the corpus: how many keys of dev and of test hold a folded text of train."""
     sides = list(map(split.__getitem__, texts))
     leaking = set()
-    for found in _holders(texts).values():
-        if any(sides[k] == "train" for k in found):
-            leaking.update(found)
+    for group in _holders(texts).values():
+        if any(sides[k] == "train" for k in group):
+            leaking.update(group)
     return {side: sum(sides[k] == side for k in leaking) for side in ("dev", "test")}
 
 
@@ -115,7 +115,7 @@ def _components(n: int, groups: list[list[int]]) -> list[list[int]]:
     for first, *others in groups:
         for other in others:
             parent[root(other)] = root(first)
-    found: dict[int, list[int]] = {}
+    group: dict[int, list[int]] = {}
     for k in range(n):
-        found.setdefault(root(k), []).append(k)
-    return list(found.values())
+        group.setdefault(root(k), []).append(k)
+    return list(group.values())

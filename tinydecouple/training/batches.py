@@ -16,10 +16,11 @@ NO_VARIETY = -1
 
 @dataclass(frozen=True)
 class Example:
-    """tokens: (t,) ids; boundary: index of the target's tag; source, target: variety indices, or NO_VARIETY;
-    key: of the meaning.
+    """One sentence pair, to be translated from source to target.
 
-    The index of a variety is its place in corpus.family, the standard being 0; the pivot has none.
+    tokens: (t,) ids.  boundary: index of the target's tag.  source, target: variety indices, or
+    NO_VARIETY.  key: of the meaning.  The index of a variety is its place in corpus.family; the
+    standard is 0, the pivot has none.
     """
 
     tokens: list[int]
@@ -33,10 +34,10 @@ class Example:
 class Batch:
     """Arrays (b, t) over input positions, padded on the right.
 
-    inputs: ids, int64.  labels: id of the next token where the target is predicted, else IGNORE, int64.
-    variety: index of the variety whose text the input token belongs to; NO_VARIETY for tags, padding and
-    the pivot, int64.  in_target: whether the input token is a piece of the target, bool.
-    to_standard: (b,) bool, whether the standard is what a row's target is written in.
+    inputs: ids, int64.  labels: id of the next token where the target is predicted, else IGNORE,
+    int64.  variety: index of the variety whose text the input token belongs to; NO_VARIETY for
+    tags, padding and the pivot, int64.  in_target: whether the input token is a piece of the
+    target, bool.  to_standard: (b,) bool, whether a row's target is in the standard.
     """
 
     inputs: np.ndarray
@@ -47,7 +48,7 @@ class Batch:
 
 
 def prompt(tokenizer: Tokenizer, source: str, target: str, texts: list[str]) -> list[list[int]]:
-    """`<src> pieces <tgt>` for each text: what a translation continues."""
+    """`<src> pieces <tgt>` for each text: the prompt that a translation continues."""
     before, after = tokenizer.tag(source), tokenizer.tag(target)
     return [[before, *pieces, after] for pieces in tokenizer.encode(texts)]
 
@@ -67,10 +68,11 @@ def encode(corpus: ParallelCorpus, tokenizer: Tokenizer, split: str, source: str
 def pretraining_examples(corpus: ParallelCorpus, tokenizer: Tokenizer, split: str, trickle: int,
                          most: int | None = None, noise: float = 0.0,
                          rng: np.random.Generator | None = None) -> list[Example]:
-    """Standard to itself, pivot to standard and back; of each dialect a trickle of sentences, both ways.
+    """Standard to itself, pivot to standard and back; a trickle of each dialect, both ways.
 
-    This is what makes the standard dominant before fine-tuning starts. most: sentences of each direction
-    without a dialect. noise: share of the source's pieces left out, by rng, where the standard copies itself.
+    This makes the standard dominant before fine-tuning starts. trickle: sentences per dialect and
+    direction.  most: sentences per direction without a dialect. noise: share of the source's pieces
+    to leave out, chosen by rng, where the standard is copied.
     """
     standard, pivot = corpus.standard, corpus.pivot
     copies = encode(corpus, tokenizer, split, standard, standard, most)
@@ -82,7 +84,7 @@ def pretraining_examples(corpus: ParallelCorpus, tokenizer: Tokenizer, split: st
 
 
 def leave_out(example: Example, gone: np.ndarray) -> Example:
-    """The example without some pieces of its source; gone: (boundary - 1,) bool, one for each piece."""
+    """The example without the source pieces that are `gone`, (boundary - 1,) bool."""
     kept = [piece for piece, out in zip(example.tokens[1:example.boundary], gone) if not out]
     return replace(example, tokens=[example.tokens[0], *kept, *example.tokens[example.boundary:]],
                    boundary=len(kept) + 1)
@@ -90,7 +92,7 @@ def leave_out(example: Example, gone: np.ndarray) -> Example:
 
 def finetuning_examples(corpus: ParallelCorpus, tokenizer: Tokenizer, split: str,
                         most: int | None = None) -> list[Example]:
-    """Standard to dialect and dialect to standard, for every dialect, at most `most` sentences each."""
+    """Standard to each dialect and back, at most `most` sentences per direction."""
     return [e for dialect in corpus.dialects
             for pair in ((corpus.standard, dialect), (dialect, corpus.standard))
             for e in encode(corpus, tokenizer, split, *pair, most)]
@@ -113,16 +115,19 @@ def collate(examples: list[Example], pad: int) -> Batch:
     return Batch(inputs, labels, variety, in_target, np.array([e.target == 0 for e in examples]))
 
 
-def bucket(examples: list[Example], batch_tokens: int, rng: np.random.Generator) -> list[list[Example]]:
-    """Shuffle one epoch into batches of similar length, each of at most `batch_tokens`, padding included.
+def bucket(examples: list[Example], batch_tokens: int,
+           rng: np.random.Generator) -> list[list[Example]]:
+    """Shuffle one epoch into batches of similar length, each of at most `batch_tokens` tokens.
 
-    An example longer than that makes a batch of its own. Every example appears once.
+    Padding counts. An example longer than that makes a batch of its own. Every example appears
+    once.
     """
     order = rng.permutation(len(examples))
     batches: list[list[Example]] = []
-    pool = 2 * batch_tokens  # sort this many at a time: dozens of batches, so that epochs still differ
+    pool = 2 * batch_tokens  # examples sorted at a time: dozens of batches, so that epochs differ
     for first in range(0, len(order), pool):
-        by_length = sorted((examples[i] for i in order[first:first + pool]), key=lambda e: len(e.tokens))
+        pooled = [examples[i] for i in order[first:first + pool]]
+        by_length = sorted(pooled, key=lambda e: len(e.tokens))
         current: list[Example] = []
         for example in by_length:  # the newest is the longest, so it sets the width of the batch
             if current and (len(current) + 1) * (len(example.tokens) - 1) > batch_tokens:

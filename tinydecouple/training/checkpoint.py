@@ -1,9 +1,9 @@
-"""Run directories: what a run leaves behind, written so that a cut-off run can go on.
+"""Run directories: what a run leaves behind, written so that an interrupted run can continue.
 
 runs/NAME/
   config.json      every option, seed and version: what makes this run this run
   log.jsonl        one line per training step, per refresh and layer, and per check on dev
-  checkpoint.pt    weights and tokeniser; until the run is complete, the optimiser and the decoupler too
+  checkpoint.pt    weights and tokeniser; until the run is complete, optimiser and decouplers, too
 """
 
 import json
@@ -23,7 +23,7 @@ from tinydecouple.text.tokenizer import Tokenizer
 
 
 def _config_at(run: Path) -> dict[str, Any] | None:
-    """What config.json says, or None if this is no run directory: other programs have a config.json, too."""
+    """config.json, or None if this is no run directory: other programs write a config.json, too."""
     try:
         config = json.loads((run / "config.json").read_text(encoding="utf-8"))
         return config if {"version", "kind"} <= set(config) else None
@@ -32,39 +32,45 @@ def _config_at(run: Path) -> dict[str, Any] | None:
 
 
 def read_config(run: Path) -> dict[str, Any]:
-    """The configuration of a run. Raises TinyDecoupleError if there is none or another version made it."""
+    """The configuration of a run.
+
+    Raises TinyDecoupleError if there is none, or if another version of tinydecouple wrote it.
+    """
     config = _config_at(run)
     if config is None:
         raise TinyDecoupleError(f"{run}: no readable config.json, so this is no run directory; "
                                 "make one with pretrain, finetune or demo")
     if config["version"] != tinydecouple.__version__:
         raise TinyDecoupleError(f"{run}: made by tinydecouple {config['version']}, but this is "
-                                f"{tinydecouple.__version__}; run it again with `overwrite` or under another `run`")
+                                f"{tinydecouple.__version__}; run it again with `overwrite` or "
+                                "under another `run`")
     return config
 
 
 def open_run(run: Path, config: dict[str, Any], overwrite: bool) -> None:
-    """Make the run directory, or take up the one that is there if its configuration is the same.
+    """Make the run directory, or continue in an existing one of the same configuration.
 
-    Raises TinyDecoupleError if it holds another configuration or version (unless `overwrite`), or something
-    that is no run (always).
+    Raises TinyDecoupleError if it holds another configuration or version (unless `overwrite`), or
+    something other than a run (always).
     """
-    config = json.loads(json.dumps({"version": tinydecouple.__version__, **config}))  # as it will be read back
+    config = {"version": tinydecouple.__version__, **config}
+    config = json.loads(json.dumps(config))  # as it will be read back
     if run.exists() and _config_at(run) is None and (not run.is_dir() or any(run.iterdir())):
         raise TinyDecoupleError(f"{run}: exists but is not a run directory; choose another `run`")
     if overwrite and run.exists():
         shutil.rmtree(run)
     if _config_at(run) is None:
         write_json(run / "config.json", config)
-    elif (there := read_config(run)) != config:
-        raise TinyDecoupleError(f"{run}: holds a run of another configuration ({_difference(there, config)}); "
-                                "choose another `run` or pass `overwrite`")
+    elif (stored := read_config(run)) != config:
+        raise TinyDecoupleError(f"{run}: holds a run of another configuration "
+                                f"({_difference(stored, config)}); choose another `run` or pass "
+                                "`overwrite`")
 
 
-def _difference(there: dict, asked: dict, prefix: str = "") -> str:
+def _difference(stored: dict, asked: dict, prefix: str = "") -> str:
     """The first option that differs, as 'name: stored 1, asked for 2'."""
-    for name in {**there, **asked}:
-        old, new = there.get(name), asked.get(name)
+    for name in {**stored, **asked}:
+        old, new = stored.get(name), asked.get(name)
         if old != new:
             if isinstance(old, dict) and isinstance(new, dict):
                 return _difference(old, new, f"{prefix}{name}.")
@@ -81,7 +87,7 @@ def save_checkpoint(run: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(run: Path) -> dict[str, Any] | None:
-    """The last saved state, on the CPU, or None. Raises TinyDecoupleError if the file is damaged."""
+    """The last saved state, on the CPU, or None. Raises TinyDecoupleError for a damaged file."""
     path = run / "checkpoint.pt"
     if not path.exists():
         return None
@@ -97,14 +103,14 @@ def load_checkpoint(run: Path) -> dict[str, Any] | None:
 def load_model(run: Path, device: torch.device) -> tuple[Transformer, Tokenizer, dict[str, Any]]:
     """Model, tokeniser and configuration of a complete run.
 
-    Raises TinyDecoupleError if the directory is no run or its training was cut off.
+    Raises TinyDecoupleError if the directory is no run or its training is not complete.
     """
     config = read_config(run)
     state = load_checkpoint(run)
     if state is None or not state["complete"]:
-        raise TinyDecoupleError(f"{run}: holds no completely trained model; run its training command again, "
-                                "which goes on where it stopped (of a demo, name a part, such as "
-                                f"{run / 'plain'})")
+        raise TinyDecoupleError(
+            f"{run}: holds no completely trained model; run its training command again, which goes "
+            "on where it stopped (of a demo, name the folder of one arm)")
     tokenizer = Tokenizer(state["tokenizer"].numpy().tobytes())
     sizes = {**config["model"], "vocabulary": tokenizer.size}
     model = Transformer(**sizes)

@@ -1,4 +1,4 @@
-"""Which tokens are looked at, and their states: the one place that decides it, for training and for `probe` alike."""
+"""Which tokens are probed and penalised, and their states; training and `probe` both use this."""
 
 import numpy as np
 import torch
@@ -14,30 +14,33 @@ BATCH_TOKENS = 4096  # tokens per batch when only the forward pass runs
 
 
 def parse_layers(text: str, blocks: int) -> tuple[int, ...]:
-    """'1,3' -> (1, 3). Raises TinyDecoupleError for a layer that the model lacks or that is named twice."""
+    """'1,3' -> (1, 3). Raises TinyDecoupleError for a layer that is absent or named twice."""
     try:
         layers = tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise TinyDecoupleError(f"`layer` {text!r}: expected numbers separated by commas, such as 1 or 1,3") from None
+        raise TinyDecoupleError(f"`layer` {text!r}: expected numbers separated by commas, "
+                                "such as 1 or 1,3") from None
     for i, layer in enumerate(layers):
         if not 0 <= layer <= blocks:
-            raise TinyDecoupleError(f"`layer` {layer}: the model has layers 0 (embedding) to {blocks}")
+            raise TinyDecoupleError(
+                f"`layer` {layer}: the model has layers 0 (embedding) to {blocks}")
         if layer in layers[:i]:
-            raise TinyDecoupleError(f"`layer` {text!r}: layer {layer} is named twice; name each layer once")
+            raise TinyDecoupleError(
+                f"`layer` {text!r}: layer {layer} is named twice; name each layer once")
     return layers
 
 
 def probed(batch: Batch, tokens: str = "target") -> np.ndarray:
-    """(b, t) bool: the positions whose states the probe sees. Tags, padding and the pivot are never among them.
+    """(b, t) bool: the positions whose states are probed, never tags, padding or the pivot.
 
-    tokens: "target", "source" or "all", the side of the example that counts.
+    tokens: "target", "source" or "all", the side of the example that is probed.
     """
     side = {"target": batch.in_target, "source": ~batch.in_target, "all": True}[tokens]
     return (batch.variety != NO_VARIETY) & side
 
 
 def penalised(batch: Batch, tokens: str = "target", whose: str = "all") -> np.ndarray:
-    """(b, t) bool: the positions whose states are penalised; whose: "all", "dialects" or "standard"."""
+    """(b, t) bool: the positions penalised.  whose: "all", "dialects" or "standard"."""
     variety = {"all": True, "dialects": batch.variety > 0, "standard": batch.variety == 0}[whose]
     return probed(batch, tokens) & variety
 
@@ -47,7 +50,8 @@ def at_positions(h: Tensor, positions: np.ndarray) -> Tensor:
     return h[torch.from_numpy(positions).to(h.device)]
 
 
-def draw_examples(examples: list[Example], limit: int, tokens: str, rng: np.random.Generator) -> list[Example]:
+def draw_examples(examples: list[Example], limit: int, tokens: str,
+                  rng: np.random.Generator) -> list[Example]:
     """Whole examples in random order until they hold `limit` probed tokens, or all of them."""
     drawn: list[Example] = []
     count = 0
@@ -60,11 +64,13 @@ def draw_examples(examples: list[Example], limit: int, tokens: str, rng: np.rand
 
 
 @torch.no_grad()
-def collect_states(model: Transformer, examples: list[Example], layers: tuple[int, ...], tokens: str, pad: int,
-                   rng: np.random.Generator) -> tuple[dict[int, np.ndarray], np.ndarray, np.ndarray]:
+def collect_states(model: Transformer, examples: list[Example], layers: tuple[int, ...],
+                   tokens: str, pad: int, rng: np.random.Generator
+                   ) -> tuple[dict[int, np.ndarray], np.ndarray, np.ndarray]:
     """Run examples through the model and keep the states of their probed tokens.
 
-    Returns states, layer -> (n, d) float32; the variety of each, (n,) int; the key of its sentence, (n,) str.
+    Returns the states, layer -> (n, d) float32; the variety of each, (n,) int; the key of its
+    sentence, (n,) str.
     """
     device = model.embedding.weight.device
     states: dict[int, list[np.ndarray]] = {layer: [] for layer in layers}

@@ -36,7 +36,8 @@ class Held:
 
     def __init__(self, name: str):
         self.name = name
-        self.kept: list[tuple[Tensor, int | None]] = []  # output, PyTorch's count of changes in place
+        # output, and how often PyTorch had seen it changed in place when it was kept
+        self.kept: list[tuple[Tensor, int | None]] = []
 
     def take(self) -> list[Tensor]:
         """The outputs since the last take, one for each run, as they came; forgets them.
@@ -47,18 +48,18 @@ class Held:
         kept, self.kept = self.kept, []
         if not kept:
             raise TinyDecoupleError(
-                f"the held {self.name} has not run in this step; hold a module that the forward pass "
-                "calls and, with torch.compile, enter hold before the first compiled call")
+                f"the held {self.name} has not run in this step; hold a module that the forward "
+                "pass calls and, with torch.compile, enter hold before the first compiled call")
         for h, version in kept:
             if torch.is_grad_enabled() and not h.requires_grad:
                 raise TinyDecoupleError(
-                    f"the output of the held {self.name} has no gradient, so a penalty on it would do "
-                    "nothing; use gradient checkpointing with use_reentrant=False, train a parameter "
-                    "before it, or call take under torch.no_grad()")
+                    f"the output of the held {self.name} has no gradient, so a penalty on it would "
+                    "do nothing; use gradient checkpointing with use_reentrant=False, train a "
+                    "parameter before it, or call take under torch.no_grad()")
             if version is not None and version != h._version:
                 raise TinyDecoupleError(
-                    f"the output of the held {self.name} was changed in place after it returned; write "
-                    "x = x + y for x += y in the module that comes next")
+                    f"the output of the held {self.name} was changed in place after it returned; "
+                    "write x = x + y for x += y in the module that comes next")
         return [h for h, _ in kept]
 
     def clear(self) -> None:
@@ -83,8 +84,8 @@ def hold(module: nn.Module) -> Generator[Held, None, None]:
 
     def keep(module: nn.Module, args: Any, output: Any) -> None:
         compiling = torch.compiler.is_compiling()
-        recomputed = not compiling and torch._C._current_graph_task_id() != -1  # backward is running
-        if not recomputed:
+        in_backward = not compiling and torch._C._current_graph_task_id() != -1
+        if not in_backward:  # what backward recomputes was kept before
             h = _first_tensor(output, held.name)
             held.kept.append((h, None if compiling or h.is_inference() else h._version))
 
@@ -112,16 +113,17 @@ def _first_tensor(output: Any, name: str) -> Tensor:
 
 
 def states_of(model: nn.Module, modules: Sequence[nn.Module], batches: Iterable[Labelled],
-              rng: np.random.Generator, limit: int = 20_000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+              rng: np.random.Generator, limit: int = 20_000
+              ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Run batches through a model, in evaluation mode without gradients; keep each module's states.
 
     A batch is (inputs, mask, y, keys).  inputs: a dict for model(**inputs), a tuple for
-    model(*inputs), or a tensor.  mask: (b, t) bool tensor, the tokens that count; leave out padding,
-    prompt and template.  y: (b,) int, the variety of each row.  keys: (b,), its sentence.
+    model(*inputs), or a tensor.  mask: (b, t) bool tensor, the tokens that count; leave out
+    padding, prompt and template.  y: (b,) int, the variety of each row.  keys: (b,), its sentence.
     limit: most states in all; whole rows are drawn at random until the next would exceed it.
 
-    Returns h (layers, n, d) float32, y (n,), keys (n,), in the batches' order. A compiled model runs
-    uncompiled. Raises TinyDecoupleError for a mask that does not fit, and for NaN or infinity.
+    Returns h (layers, n, d) float32, y (n,), keys (n,), in the batches' order. A compiled model
+    runs uncompiled. Raises TinyDecoupleError for a mask that does not fit, and for NaN or infinity.
     """
     batches = list(batches)
     masks = draw_rows([mask for _, mask, _, _ in batches], limit, rng)
@@ -133,8 +135,9 @@ def states_of(model: nn.Module, modules: Sequence[nn.Module], batches: Iterable[
             holds = [stack.enter_context(hold(module)) for module in modules]
             for (inputs, _, variety, key), mask in zip(batches, masks):
                 if not len(mask) == len(variety) == len(key):
-                    raise TinyDecoupleError(f"a batch has {len(mask)} rows in its mask, {len(variety)} "
-                                            f"in y and {len(key)} in keys; expected as many of each")
+                    raise TinyDecoupleError(
+                        f"a batch has {len(mask)} rows in its mask, {len(variety)} in y and "
+                        f"{len(key)} in keys; expected as many of each")
                 if not mask.any():
                     continue
                 positional = inputs if isinstance(inputs, tuple) else (inputs,)
@@ -149,7 +152,8 @@ def states_of(model: nn.Module, modules: Sequence[nn.Module], batches: Iterable[
             part.training = training
     widths = {states[0].shape[1] for states in parts}
     if len(widths) > 1:
-        raise TinyDecoupleError(f"the modules return states of widths {sorted(widths)}; expected one")
+        raise TinyDecoupleError(
+            f"the modules return states of widths {sorted(widths)}; expected one")
     return np.stack([np.concatenate(p) for p in parts]), np.concatenate(ys), np.concatenate(keys)
 
 
@@ -171,8 +175,8 @@ def _at_mask(held: Held, mask: Tensor) -> np.ndarray:
     h, *more = held.take()
     if more or h.shape[:-1] != mask.shape:
         raise TinyDecoupleError(
-            f"the held {held.name} returned states {tuple(h.shape)}, {1 + len(more)} times in a pass; "
-            f"expected once, and (b, t, d) for a mask (b, t) of {tuple(mask.shape)}")
+            f"the held {held.name} returned states {tuple(h.shape)}, {1 + len(more)} times in a "
+            f"pass; expected once, and (b, t, d) for a mask (b, t) of {tuple(mask.shape)}")
     states = h[mask.to(h.device)].float()  # a half becomes float32 before NumPy sees it
     if not states.isfinite().all():
         raise TinyDecoupleError(
@@ -186,13 +190,14 @@ def collect(model: nn.Module, modules: Sequence[nn.Module], batches: Iterable[La
     """Write what `states_of` returns as the .npz file that the command `probe` reads (`states`).
 
     names: (C,) of the varieties that y counts, the standard first. Raises TinyDecoupleError as
-    states_of, for labels that no probe can use and for a name without states; then nothing is written.
+    states_of, for labels that no probe can use and for a name without states; then nothing is
+    written.
     """
     h, y, keys = states_of(model, modules, batches, rng, limit)
     check_states(h[0], y, len(names))
     if absent := [name for c, name in enumerate(names) if c not in y]:
-        raise TinyDecoupleError(f"no state of {absent[0]!r}; give batches of every name or leave it out, "
-                                "or raise `limit`")
+        raise TinyDecoupleError(f"no state of {absent[0]!r}; give batches of every name or leave "
+                                "it out, or raise `limit`")
     file = io.BytesIO()
     np.savez(file, h=h, y=y, names=np.array(names, str), keys=keys)
     write(Path(path), file.getvalue())

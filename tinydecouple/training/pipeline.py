@@ -1,4 +1,4 @@
-"""The two kinds of run, whole: pretrain on a corpus, fine-tune from a pretrained run."""
+"""The two kinds of run, from end to end: pretrain on a corpus, fine-tune a pretrained model."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -18,61 +18,79 @@ from tinydecouple.training.decoupler import DecoupleOptions, Decoupler, class_co
 from tinydecouple.training.gather import parse_layers
 from tinydecouple.training.train import TrainOptions, train
 
-DEV_SENTENCES = 5  # per direction: enough to see the loss turn, few enough to cost a few percent of the time
+DEV_SENTENCES = 5  # per direction: enough to see the loss turn, for a few percent of the time
 
 
-def pretrain(run: Path, corpus: ParallelCorpus, tokenizer: Tokenizer, corpus_options: CorpusOptions,
-             model_options: ModelOptions, options: TrainOptions, device: torch.device, overwrite: bool = False) -> None:
+def pretrain(run: Path, corpus: ParallelCorpus, tokenizer: Tokenizer,
+             corpus_options: CorpusOptions, model_options: ModelOptions, options: TrainOptions,
+             device: torch.device, overwrite: bool = False) -> None:
     """Train a model on pivot and standard, with a trickle of dialects; leaves a complete run.
 
-    corpus: what corpus_options name, read already.  tokenizer: trained on it, as new_tokenizer does.
+    corpus: the one that corpus_options name, already read.  tokenizer: trained on it by
+    new_tokenizer.
     """
     sizes = {**asdict(model_options), "vocabulary": tokenizer.size}
     model = Transformer(**sizes, generator=torch.Generator().manual_seed(options.seed)).to(device)
-    examples = pretraining_examples(corpus, tokenizer, "train", corpus_options.trickle, noise=corpus_options.noise,
+    examples = pretraining_examples(corpus, tokenizer, "train", corpus_options.trickle,
+                                    noise=corpus_options.noise,
                                     rng=np.random.default_rng(options.seed))
     dev = pretraining_examples(corpus, tokenizer, "dev", DEV_SENTENCES, most=100)
-    open_run(run, {"kind": "pretrain", "corpus": asdict(corpus_options), "corpus_sha256": corpus.fingerprint,
-                   "model": asdict(model_options), "train": asdict(options)}, overwrite)
+    config = {"kind": "pretrain", "corpus": asdict(corpus_options),
+              "corpus_sha256": corpus.fingerprint, "model": asdict(model_options),
+              "train": asdict(options)}
+    open_run(run, config, overwrite)
     train(model, tokenizer, examples, dev, options, run, label="pretraining")
 
 
-def finetune(run: Path, start: Path, corpus: ParallelCorpus, options: TrainOptions, decouple: DecoupleOptions,
-             device: torch.device, overwrite: bool = False, label: str = "fine-tuning") -> None:
-    """Fine-tune on standard to dialect and back, from the pretrained run `start`; corpus: what that was trained on.
+def finetune(run: Path, start: Path, corpus: ParallelCorpus, options: TrainOptions,
+             decouple: DecoupleOptions, device: torch.device, overwrite: bool = False,
+             label: str = "fine-tuning") -> None:
+    """Fine-tune on standard to dialect and back, from the pretrained run `start`.
 
-    Strength 0 only observes with the probe; refreshes 0 does without a probe.
+    corpus: the one that `start` was trained on. With strength 0 the probe only observes; with
+    refreshes 0 there is no probe. Raises TinyDecoupleError if `run` holds `start`, or `start` is no
+    pretrained run.
     """
     if run.resolve() in (start.resolve(), *start.resolve().parents):
-        raise TinyDecoupleError(f"`run` {run} holds the run to start from, {start}; choose another `run`")
+        raise TinyDecoupleError(
+            f"`run` {run} holds the run to start from, {start}; choose another `run`")
     model, tokenizer, pretrained = load_model(start, device)
     if pretrained["kind"] != "pretrain":
         raise TinyDecoupleError(f"{start}: is a fine-tuned run; start from a pretrained one")
     cores = decouplers(decouple, len(corpus.family), ModelOptions(**pretrained["model"]))
-    open_run(run, {"kind": "finetune", "corpus": pretrained["corpus"], "corpus_sha256": pretrained["corpus_sha256"],
-                   "model": pretrained["model"], "pretrain": pretrained["train"], "train": asdict(options),
-                   "decouple": asdict(decouple)}, overwrite)
-    train(model, tokenizer, finetuning_examples(corpus, tokenizer, "train"),
-          finetuning_examples(corpus, tokenizer, "dev", DEV_SENTENCES), options, run, cores, label)
+    config = {"kind": "finetune", "corpus": pretrained["corpus"],
+              "corpus_sha256": pretrained["corpus_sha256"], "model": pretrained["model"],
+              "pretrain": pretrained["train"], "train": asdict(options),
+              "decouple": asdict(decouple)}
+    open_run(run, config, overwrite)
+    examples = finetuning_examples(corpus, tokenizer, "train")
+    dev = finetuning_examples(corpus, tokenizer, "dev", DEV_SENTENCES)
+    train(model, tokenizer, examples, dev, options, run, cores, label)
 
 
 def new_tokenizer(corpus: ParallelCorpus, model_options: ModelOptions) -> Tokenizer:
-    """The tokeniser of a pretrained run."""
+    """A tokeniser for a run to be pretrained, trained on its corpus."""
     return Tokenizer(train_tokenizer(corpus, model_options.vocabulary))
 
 
-def decouplers(options: DecoupleOptions, varieties: int, model: ModelOptions) -> dict[int, Decoupler]:
-    """Layer -> a decoupler of its own, for each layer that the options name; none if there are no refreshes.
+def decouplers(options: DecoupleOptions, varieties: int,
+               model: ModelOptions) -> dict[int, Decoupler]:
+    """Layer -> a decoupler of its own, for each layer in the options; empty with 0 refreshes.
 
-    Raises TinyDecoupleError for layers that the model lacks and for what a decoupler refuses.
+    varieties: how many the family has. Raises TinyDecoupleError for layers that the model lacks and
+    for options that a decoupler refuses.
     """
     layers = parse_layers(options.layer, model.blocks)
-    cores = {layer: Decoupler(options, class_count(options, varieties), model.width) for layer in layers}
+    classes = class_count(options, varieties)
+    cores = {layer: Decoupler(options, classes, model.width) for layer in layers}
     return cores if options.refreshes else {}
 
 
 def run_corpus(run: Path) -> ParallelCorpus:
-    """The corpus that a run was trained on, with its split. Raises TinyDecoupleError if its files have changed."""
+    """The corpus that a run was trained on, with its split.
+
+    Raises TinyDecoupleError if its files have changed since.
+    """
     config = read_config(run)
     options = CorpusOptions(**config["corpus"])
     corpus = load_corpus(options)
@@ -83,7 +101,10 @@ def run_corpus(run: Path) -> ParallelCorpus:
 
 
 def same_corpus(first: dict[str, Any], second: dict[str, Any]) -> bool:
-    """Whether two runs' configurations name the same texts in the same split: noise and trickle choose among them."""
-    used = [{name: value for name, value in config["corpus"].items() if name not in ("noise", "trickle")}
-            for config in (first, second)]
+    """Whether two runs' configurations name the same texts in the same split.
+
+    Noise and trickle may differ: they only choose which of the texts are trained on.
+    """
+    used = [{name: value for name, value in config["corpus"].items()
+             if name not in ("noise", "trickle")} for config in (first, second)]
     return used[0] == used[1] and first["corpus_sha256"] == second["corpus_sha256"]

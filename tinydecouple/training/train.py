@@ -22,23 +22,29 @@ from tinydecouple.text.tokenizer import Tokenizer
 from tinydecouple.training.batches import IGNORE, Batch, Example, bucket, collate
 from tinydecouple.training.checkpoint import load_checkpoint, save_checkpoint
 from tinydecouple.training.decoupler import Decoupler, classes_of, strength_at
-from tinydecouple.training.gather import BATCH_TOKENS, at_positions, collect_states, draw_examples, penalised
+from tinydecouple.training.gather import (
+    BATCH_TOKENS,
+    at_positions,
+    collect_states,
+    draw_examples,
+    penalised,
+)
 
-CHECKPOINTS = 20  # per run, if nothing else decides: a run that is cut off loses 5 %
-ORDER, REFRESH = 0, 1  # what a generator is for; with seed and count it makes streams that do not touch
+CHECKPOINTS = 20  # per run without a probe: an interrupted run loses at most 5 %
+ORDER, REFRESH = 0, 1  # uses of randomness, part of a generator's seed: independent streams
 
 
 @dataclass(frozen=True)
 class TrainOptions:
     epochs: int = option(2, "passes over the training data", least=1)
-    learning_rate: float = option(4e-3, "AdamW's peak learning rate: linear warm-up over a tenth of the run, "
-                                  "then cosine decay to 0", least=0)
+    learning_rate: float = option(4e-3, "AdamW's peak learning rate: linear warm-up over a tenth "
+                                  "of the run, then cosine decay to 0", least=0)
     batch_tokens: int = option(1024, "tokens per batch, padding included", least=1)
     weight_decay: float = option(0.01, "weight decay of AdamW, on matrices only", least=0)
-    standard_weight: float = option(1.0, "weight of the loss on the standard's tokens; below 1 is the control that "
-                                    "merely down-weights the standard", least=0)
-    max_grad_norm: float = option(1.0, "maximum gradient norm, to which longer ones are scaled down; 0: no clipping",
-                                  least=0)
+    standard_weight: float = option(1.0, "weight of the loss on the standard's tokens; below 1 is "
+                                    "the control that merely down-weights the standard", least=0)
+    max_grad_norm: float = option(1.0, "maximum gradient norm, to which larger gradients are "
+                                  "scaled down; 0: no clipping", least=0)
     seed: int = option(1, "seed of initial weights, batch order and probe noise", least=0)
 
 
@@ -47,22 +53,26 @@ def rate_at(options: TrainOptions, step: int, total: int) -> float:
     warm_up = max(1, total // 10)
     if step < warm_up:
         return options.learning_rate * (step + 1) / warm_up
-    return options.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, total - warm_up)))
+    return options.learning_rate * 0.5 * (
+        1 + math.cos(math.pi * (step - warm_up) / max(1, total - warm_up)))
 
 
 def batch_loss(model: Transformer, batch: Batch,
                standard_weight: float = 1.0) -> tuple[list[Tensor], Tensor]:
-    """Hidden states of every layer, and the mean cross-entropy of the target's tokens in nats, THEORY (5).
+    """Hidden states of every layer, and the loss: THEORY (5).
 
-    A token of the standard counts standard_weight times. The mean is over all target tokens, weighted or not, so
-    that a dialect's token counts the same at every weight.
+    The loss is the cross-entropy in nats per target token; that of a token of the standard is
+    multiplied by standard_weight. The sum is divided by the number of all target tokens, so that a
+    dialect's token counts the same at every weight.
     """
     device = model.embedding.weight.device
     labels = torch.from_numpy(batch.labels).to(device)
     states = model(torch.from_numpy(batch.inputs).to(device))
     counted = labels != IGNORE
-    nats = F.cross_entropy(model.logits(states[-1][counted]), labels[counted], reduction="none")  # (b, t, d) -> (n,)
-    weight = torch.where(torch.from_numpy(batch.to_standard).to(device), standard_weight, 1.0)  # (b,)
+    logits = model.logits(states[-1][counted])  # (b, t, d) -> (n, d) -> (n, v)
+    nats = F.cross_entropy(logits, labels[counted], reduction="none")  # (n,)
+    to_standard = torch.from_numpy(batch.to_standard).to(device)
+    weight = torch.where(to_standard, standard_weight, 1.0)  # (b,)
     return states, (nats * weight[:, None].expand_as(labels)[counted]).mean()
 
 
@@ -78,13 +88,15 @@ def mean_loss(model: Transformer, examples: list[Example], pad: int) -> float:
     return nats / count
 
 
-def train(model: Transformer, tokenizer: Tokenizer, examples: list[Example], dev: list[Example], options: TrainOptions,
-          run: Path, cores: dict[int, Decoupler] | None = None, label: str = "training") -> None:
-    """Train in place and leave log and checkpoint in `run`; a run that was cut off goes on, bit for bit on a CPU.
+def train(model: Transformer, tokenizer: Tokenizer, examples: list[Example], dev: list[Example],
+          options: TrainOptions, run: Path, cores: dict[int, Decoupler] | None = None,
+          label: str = "training") -> None:
+    """Train in place; leave log and checkpoint in `run`.
 
-    cores: layer -> its decoupler; none, or an empty dict, for a run without a probe. Batches depend on options.seed and
-    the epoch alone, so runs that differ in their decouplers see the same ones. At each refresh (without a decoupler,
-    CHECKPOINTS times) the log gets the loss on `dev` and the state is saved.
+    An interrupted run continues as if it had not been, bit for bit on a CPU. cores: layer -> its
+    decoupler; None or an empty dict for a run without a probe. Batches depend on options.seed and
+    the epoch alone, so runs that differ in their decouplers see the same ones. At each refresh
+    (without a decoupler, CHECKPOINTS times) the loss on `dev` is logged and the state is saved.
     """
     cores = cores or {}
     total = options.epochs * len(_order(examples, options, 0))
@@ -102,14 +114,17 @@ def train(model: Transformer, tokenizer: Tokenizer, examples: list[Example], dev
                     "seconds": round(time.perf_counter() - started, 2)})
 
     model.train()
-    with tqdm(total=total, initial=done, desc=label, unit=" steps", disable=None, leave=False) as bar:
+    with tqdm(total=total, initial=done, desc=label, unit=" steps", disable=None,
+              leave=False) as bar:
         for step, rows in batches_from(done, examples, options):
             if step % every == 0 and (step > done or not log):
                 number = {"refresh": step // every, "step": step}
-                log += [number | record for record in refresh(model, cores, examples, tokenizer.pad, options, step)]
+                records = refresh(model, cores, examples, tokenizer.pad, options, step)
+                log += [number | record for record in records]
                 check_dev(**number)
                 save(run, model, tokenizer, log, step, optimizer, cores)
-            record = train_step(model, optimizer, collate(rows, tokenizer.pad), options, cores, step, total)
+            batch = collate(rows, tokenizer.pad)
+            record = train_step(model, optimizer, batch, options, cores, step, total)
             log.append(record)
             bar.update()
             bar.set_postfix(loss=f"{record['loss']:.2f}", refresh=False)
@@ -126,7 +141,8 @@ def make_optimizer(model: Transformer, options: TrainOptions) -> torch.optim.Opt
                              betas=(0.9, 0.98), weight_decay=options.weight_decay, fused=True)
 
 
-def batches_from(first: int, examples: list[Example], options: TrainOptions) -> Iterator[tuple[int, list[Example]]]:
+def batches_from(first: int, examples: list[Example],
+                 options: TrainOptions) -> Iterator[tuple[int, list[Example]]]:
     """(step, its examples) of all epochs, from step `first` on."""
     step = 0
     for epoch in range(options.epochs):
@@ -136,9 +152,9 @@ def batches_from(first: int, examples: list[Example], options: TrainOptions) -> 
             step += 1
 
 
-def refresh(model: Transformer, cores: dict[int, Decoupler], examples: list[Example], pad: int, options: TrainOptions,
-            step: int) -> list[dict[str, Any]]:
-    """Refresh each layer's decoupler on states of fresh examples; one record per layer for the log."""
+def refresh(model: Transformer, cores: dict[int, Decoupler], examples: list[Example], pad: int,
+            options: TrainOptions, step: int) -> list[dict[str, Any]]:
+    """Refresh each layer's decoupler on newly drawn examples; one record per layer for the log."""
     if not cores:
         return []
     decouple = next(iter(cores.values())).options
@@ -146,18 +162,21 @@ def refresh(model: Transformer, cores: dict[int, Decoupler], examples: list[Exam
     drawn = draw_examples(examples, decouple.probe_states, decouple.tokens, rng)
     states, variety, _ = collect_states(model, drawn, tuple(cores), decouple.tokens, pad, rng)
     y = classes_of(decouple, variety)
-    return [{"layer": layer, **core.refresh(states[layer], y, rng)} for layer, core in cores.items()]
+    return [{"layer": layer, **core.refresh(states[layer], y, rng)}
+            for layer, core in cores.items()]
 
 
-def train_step(model: Transformer, optimizer: torch.optim.Optimizer, batch: Batch, options: TrainOptions,
-               cores: dict[int, Decoupler], step: int, total: int) -> dict[str, Any]:
+def train_step(model: Transformer, optimizer: torch.optim.Optimizer, batch: Batch,
+               options: TrainOptions, cores: dict[int, Decoupler], step: int,
+               total: int) -> dict[str, Any]:
     """One step of gradient descent on L_MT + lambda * penalty; returns its record for the log."""
     states, loss = batch_loss(model, batch, options.standard_weight)
     record = {"step": step, "loss": loss.item()}
     if cores:
         decouple = next(iter(cores.values())).options
         positions = penalised(batch, decouple.tokens, decouple.penalised)
-        penalties = {layer: core.penalty(at_positions(states[layer], positions)) for layer, core in cores.items()}
+        penalties = {layer: core.penalty(at_positions(states[layer], positions))
+                     for layer, core in cores.items()}
         strength = strength_at(decouple, step, total)
         if strength:
             loss = loss + strength * sum(penalties.values())
@@ -165,8 +184,8 @@ def train_step(model: Transformer, optimizer: torch.optim.Optimizer, batch: Batc
         if len(cores) > 1:
             record["penalty_by_layer"] = {layer: p.item() for layer, p in penalties.items()}
     if not math.isfinite(loss.item()):
-        raise TinyDecoupleError(f"the loss is {loss.item()} at step {step}; lower `learning_rate` or `strength`, with "
-                                "`overwrite`")
+        raise TinyDecoupleError(f"the loss is {loss.item()} at step {step}; lower `learning_rate` "
+                                "or `strength`, with `overwrite`")
     record["learning_rate"] = rate_at(options, step, total)
     for group in optimizer.param_groups:
         group["lr"] = record["learning_rate"]
@@ -179,18 +198,22 @@ def train_step(model: Transformer, optimizer: torch.optim.Optimizer, batch: Batc
 
 
 def save(run: Path, model: Transformer, tokenizer: Tokenizer, log: list[dict[str, Any]], step: int,
-         optimizer: torch.optim.Optimizer | None = None, cores: dict[int, Decoupler] | None = None) -> None:
-    """Leave log and checkpoint; with an optimiser, what it takes to go on from `step`, without one a complete run."""
+         optimizer: torch.optim.Optimizer | None = None,
+         cores: dict[int, Decoupler] | None = None) -> None:
+    """Write log and checkpoint: to continue from `step` if an optimiser is given, else complete."""
     write(run / "log.jsonl", "".join(json.dumps(record) + "\n" for record in log))
-    unfinished = {} if optimizer is None else {
-        "optimizer": optimizer.state_dict(), "decouplers": {layer: core.state() for layer, core in cores.items()}}
-    save_checkpoint(run, {"model": model.state_dict(), "step": step, "complete": optimizer is None, **unfinished,
-                          "tokenizer": torch.frombuffer(bytearray(tokenizer.proto), dtype=torch.uint8)})
+    proto = torch.frombuffer(bytearray(tokenizer.proto), dtype=torch.uint8)
+    state = {"model": model.state_dict(), "step": step, "complete": optimizer is None,
+             "tokenizer": proto}
+    if optimizer is not None:
+        decouplers = {layer: core.state() for layer, core in cores.items()}
+        state |= {"optimizer": optimizer.state_dict(), "decouplers": decouplers}
+    save_checkpoint(run, state)
 
 
 def resume(run: Path, model: Transformer, optimizer: torch.optim.Optimizer,
            cores: dict[int, Decoupler]) -> tuple[int, list[dict[str, Any]]] | None:
-    """Take up what a run has saved: the next step and the log so far; None if the run is complete."""
+    """Load what a run has saved: the next step and the log so far; None if it is complete."""
     saved = load_checkpoint(run)
     if saved is None:
         return 0, []
@@ -204,13 +227,16 @@ def resume(run: Path, model: Transformer, optimizer: torch.optim.Optimizer,
 
 
 def read_log(run: Path, done: int) -> list[dict[str, Any]]:
-    """The log up to a checkpoint at step `done`; what was written after the last checkpoint is dropped."""
+    """The log up to a checkpoint at step `done`, without what was written after it."""
     try:
-        records = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+        lines = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
+        records = [json.loads(line) for line in lines]
         return [r for r in records if r["step"] < done or (r["step"] == done and "refresh" in r)]
     except (OSError, ValueError, KeyError) as error:
-        raise TinyDecoupleError(f"{run / 'log.jsonl'}: damaged ({error}); run again with `overwrite`") from None
+        raise TinyDecoupleError(f"{run / 'log.jsonl'}: damaged ({error}); run again with "
+                                "`overwrite`") from None
 
 
 def _order(examples: list[Example], options: TrainOptions, epoch: int) -> list[list[Example]]:
-    return bucket(examples, options.batch_tokens, np.random.default_rng([options.seed, ORDER, epoch]))
+    rng = np.random.default_rng([options.seed, ORDER, epoch])
+    return bucket(examples, options.batch_tokens, rng)

@@ -29,20 +29,20 @@ def read(paths: Sequence[str | Path], reading: Reading, pivot: str | None = None
     are two copies: versions differ in their sentences.
     """
     folder = one_folder(paths)
-    found = _files(folder)
-    if not found:
+    copies_of = _files(folder)
+    if not copies_of:
         raise TinyDecoupleError(f"{folder}: no FLORES files here; expected {SHAPE}")
-    roots = {_root(path): path for copies in found.values() for path in copies}
+    roots = {_root(path): path for copies in copies_of.values() for path in copies}
     if len(roots) > 1:
         raise TinyDecoupleError(f"{folder}: copies of FLORES in {' and '.join(map(str, sorted(roots)))}; pass one of "
                                 "them")
-    for copies in found.values():
+    for copies in copies_of.values():
         if len(copies) > 1:
             raise TinyDecoupleError(f"{copies[1]}: a second file of what {copies[0]} holds; keep one of them")
     files: dict[str, dict[str, Path]] = defaultdict(dict)
-    for (split, name), (path,) in found.items():
+    for (split, name), (path,) in copies_of.items():
         files[split][name] = path
-    scripts = Counter(name.split("_")[0] for name in {name for _, name in found})
+    scripts = Counter(name.split("_")[0] for name in {name for _, name in copies_of})
     for split, named in files.items():
         official = "test" if split == "devtest" and "dev" in files else None
         wanted = {}

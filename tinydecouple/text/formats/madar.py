@@ -38,8 +38,8 @@ def read(paths: Sequence[str | Path], reading: Reading, pivot: str | None = None
     if not files:
         yield from _read_shared_task(folder, reading)
         return
-    there = {_city(path) for path in files}
-    missing = [city for city in CITIES if city.lower() not in there]
+    cities = {_city(path) for path in files}
+    missing = [city for city in CITIES if city.lower() not in cities]
     for _ in missing:
         reading.bad(str(folder), "city without a file",
             f"no MADAR.corpus.<City>.tsv for {', '.join(missing)}; add the files, or go without by lenient")

@@ -49,10 +49,10 @@ def read(paths: Sequence[str | Path], reading: Reading, pivot: str | None = None
     roots = [one_folder([path]) for path in paths]
     files: dict[Path, None] = {}
     for root in roots:
-        found = _files(root)
-        if not found:
+        message_files = _files(root)
+        if not message_files:
             raise TinyDecoupleError(f"{root}: no message files here; expected {SHAPE}")
-        files |= dict.fromkeys(found)
+        files |= dict.fromkeys(message_files)
     base = os.path.commonpath([os.path.abspath(root) for root in roots])
     for path in files:
         variety = MESSAGE_FILE.fullmatch(path.name)[1]
@@ -83,12 +83,12 @@ def read(paths: Sequence[str | Path], reading: Reading, pivot: str | None = None
 
 def _messages(path: Path, reading: Reading) -> dict:
     def once(pairs: list[tuple[str, object]]) -> dict:
-        found: dict[str, object] = {}
+        messages: dict[str, object] = {}
         for key, value in pairs:
-            if key in found:
+            if key in messages:
                 reading.bad(f"{path}: {key}", "second row of a key", "the key has a message above; keep one of them")
-            found.setdefault(key, value)
-        return found
+            messages.setdefault(key, value)
+        return messages
 
     with reading.open(path) as file:
         data = file.read()
@@ -113,15 +113,15 @@ def _files(folder: Path) -> list[Path]:
 
     Hidden folders and node_modules are passed over.
     """
-    found, seen = [], set()
+    message_files, seen = [], set()
     for place, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
         folders[:] = [] if real in seen else sorted(f for f in folders if f[0] != "." and f != "node_modules")
         here = Path(place)
         if real not in seen and (here == folder or "i18n" in (folder.absolute().name, *here.relative_to(folder).parts)):
-            found += [here / name for name in names if MESSAGE_FILE.fullmatch(name)]
+            message_files += [here / name for name in names if MESSAGE_FILE.fullmatch(name)]
         seen.add(real)
-    return sorted(found)
+    return sorted(message_files)
 
 
 def plain_text(message: str) -> str:

@@ -51,11 +51,11 @@ def read(paths: Sequence[str | Path], reading: Reading, pivot: str | None = None
 def _groups(path: Path) -> dict[str, dict[str, Path]]:
     """Shared name, with its folder -> variety -> file, where at least two files share it."""
     folder = path if path.is_dir() else path.parent
-    found: dict[str, dict[str, Path]] = defaultdict(dict)
+    groups: dict[str, dict[str, Path]] = defaultdict(dict)
     for file in sorted([*folder.glob("*"), *folder.glob("*/*")] if path.is_dir() else folder.glob("*")):
         code = file.suffix[1:]
         if CODE.fullmatch(code) and code not in OTHER_FILES and file.stem and file.is_file():
-            found[file.relative_to(folder).with_suffix("").as_posix()][code] = file
+            groups[file.relative_to(folder).with_suffix("").as_posix()][code] = file
     one = path.stem if path.is_file() else None
-    return {name: files for name, files in found.items()
+    return {name: files for name, files in groups.items()
             if len(files) > 1 and one in (None, name) and (one is None or path in files.values())}

@@ -48,36 +48,36 @@ def meanings(tables: Tables) -> list[Meaning]:
 
     Two slots of a meaning never hold the same concept, nor two that the template's column `never` keeps apart.
     """
-    found = []
+    all_meanings = []
     for name, template in tables.templates.items():
         choices = {**template.slots, **template.agreement}
         for values in product(*choices.values()):
             absurd = template.never and any(frozenset(pair) in template.never for pair in combinations(values, 2))
             if len(set(values)) == len(values) and not absurd:
-                found.append(Meaning(name, dict(zip(choices, values))))
-    return found
+                all_meanings.append(Meaning(name, dict(zip(choices, values))))
+    return all_meanings
 
 
 def render(tables: Tables, meaning: Meaning, variety: str) -> str:
     """Say a meaning in a variety."""
     template = tables.templates[meaning.template]
     lexicon = tables.lexicon
-    said: list[str] = []
+    words: list[str] = []
     for part in template.texts[variety]:
         if isinstance(part, str):
-            said.append(part)
+            words.append(part)
             continue
         name = meaning.values.get(part.name, part.name)
         ref = _agreeing(tables, meaning, part.ref, variety)
         if variety == "en":
             if part.form == "with":
                 ref = english(lexicon[meaning.values[part.ref]], "", "")
-            said.append(english(None if part.name in template.agreement else lexicon[name], part.form, ref))
-        elif name in ("object", "owner") and said:  # an ending of the word before
-            said.append(attach(lexicon, variety, said.pop(), name, ref))
+            words.append(english(None if part.name in template.agreement else lexicon[name], part.form, ref))
+        elif name in ("object", "owner") and words:  # an ending of the word before
+            words.append(attach(lexicon, variety, words.pop(), name, ref))
         else:
-            said.append(arabic(lexicon, variety, name, part.form, ref))
-    return _tidy("".join(said), variety)
+            words.append(arabic(lexicon, variety, name, part.form, ref))
+    return _tidy("".join(words), variety)
 
 
 def _agreeing(tables: Tables, meaning: Meaning, ref: str, variety: str) -> str:
