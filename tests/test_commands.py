@@ -49,6 +49,26 @@ def test_pretrain_and_finetune(recorder, runs, tmp_path):
     assert not seen[1][1]["overwrite"], "nothing may be overwritten that nobody asked to overwrite"
 
 
+def test_demo(recorder, tmp_path, monkeypatch):
+    """Everything but the training itself: what each stage is handed, and the seed of the interval."""
+    seeds, real = [], commands.report.compare
+    stages = {name: recorder(name) for name in ("pretrain", "train_arms")}
+    scored = recorder("score_run", lambda run, **rest: [direction("std", "a1", ["k"], ["x"], ["yutdo"], [run.name])])
+    monkeypatch.setattr(commands.report, "compare", lambda systems, corpus, seed: (
+        seeds.append(seed) or real(systems, corpus, seed)))
+    monkeypatch.setattr(commands.figures, "draw", lambda *args: [])
+    run = tmp_path / "demo"
+    main(["demo", "--run", str(run), "--corpus", "family", "--keys", "60", "--per-variety", "10", "--vocabulary", "600",
+          "--varieties", "a1", "--seed", "7", "--pretrain-seed", "5", "--beam", "3", "--arms", "plain,random"])
+    (pre,), (arms,) = stages.values()
+    assert (pre["run"], pre["options"].seed, arms["start"], arms["options"].seed) == \
+        (run / "pretrained", 5, run / "pretrained", 7)
+    assert [arm.name for arm in arms["arms"]] == ["plain", "random"] and arms["decouple"].strength == 0
+    assert [(call["run"], call["split"], call["beam"]) for call in scored] == \
+        [(run / "plain", "test", 3), (run / "random", "test", 3)]
+    assert seeds == [7], f"the interval is drawn by seed {seeds}, asked for 7"
+
+
 def test_translate(recorder, runs, monkeypatch, capsys):
     """The prompt is `<src> pieces <tgt>`; a model that repeats it gives the sentence back."""
     seen = recorder("decode", lambda prompts, **rest: prompts)
@@ -74,6 +94,7 @@ def test_evaluate_compares_with_the_run_named_against(recorder, runs, tmp_path, 
     main(["evaluate", str(new), "--against", str(old), "--split", "test", "--beam", "4"])
     assert [(s["run"], s["split"], s["beam"]) for s in seen] == [(old, "test", 4), (new, "test", 4)]
     out = " ".join(capsys.readouterr().out.split())
+    assert "test split, 1 keys" in out, "the table names another split"
     assert f"{new} - {old} |" in out and "| +100.0 (+100.0 to +100.0) |" in out, "likely: the difference has its sign"
     assert (new / "test" / "table.md").exists() and not (old / "test").exists()
 

@@ -48,11 +48,18 @@ def test_a_planted_layer_is_distinguished_from_a_layer_of_noise(planted, found):
     for layer in found:
         assert layer["constant_accuracy"] == pytest.approx(max(one, larger), abs=0.04), "always the larger class"
         assert layer["control_accuracy"] == pytest.approx(layer["constant_accuracy"], abs=0.06)
+    assert noise["energy_percent"] < 10 and 20 < signal["energy_percent"] < 60, "share of one direction in 16"
     assert signal["accuracy"] > signal["constant_accuracy"] + 0.15
     assert signal["unrelated"] == pytest.approx(60), "three classes of a simplex: arccos(1/2)"
     np.testing.assert_allclose(signal["angles"], np.transpose(signal["angles"]), atol=1e-6)
     text = probing_table({0: noise, 1: signal}, planted.names)
     assert f" {signal['variational_bits']:.3f} |" in text and f" {signal['angles'][0][2]:.1f} |" in text
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:2] == "| "]
+    row = dict(zip(lines[0], lines[2]))
+    for column, name in (("dealt", "null_bits"), ("accuracy", "accuracy"), ("control", "control_accuracy"),
+                         ("constant", "constant_accuracy"), ("energy %", "energy_percent"),
+                         ("largest %", "dominance_percent"), ("prequential", "prequential_bits")):
+        assert row[column] == f"{signal[name]:.3f}", f"{column} of layer 1: {row[column]}, found {signal[name]:.3f}"
     assert f"n = 1000 states, H(Y) = {signal['entropy_bits']:.3f} bits per state" in " ".join(text.split())
 
 

@@ -107,6 +107,17 @@ def test_batched_beam_equals_its_definition(monkeypatch):
     assert differs > 5, f"the cases are too easy: dividing by the length mattered in {differs} of 25"
 
 
+@pytest.mark.parametrize("beam", [1, 3])
+def test_no_more_hypotheses_at_once_than_asked(monkeypatch, beam):
+    """`batch` bounds memory: sentences times beam, whatever the search."""
+    rows, name = [], "greedy" if beam == 1 else "beam_search"
+    real = getattr(decoding, name)
+    monkeypatch.setattr(decoding, name, lambda model, tokens, *rest: (
+        rows.append(len(tokens)) or real(model, tokens, *rest)))
+    decode(small_model(7, 1), [[1, 2]] * 10, 0, beam=beam, batch=6)
+    assert rows == ([6, 4] if beam == 1 else [2] * 5), f"sentences at once: {rows}"
+
+
 def test_nothing_to_do(model):
     assert decode(model, [], 0) == []
 
