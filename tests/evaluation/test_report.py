@@ -71,10 +71,18 @@ def test_the_summary_has_means_intervals_and_verdicts(corpus, result):
     assert rows["chrF++"] == ["copy", "plain", "decoupled", "again", "decoupled - plain", "again - plain"]
     assert rows[mean["name"]][4:] == [f"{gain:+.1f} ({low:+.1f} to {high:+.1f})", "+0.0 (+0.0 to +0.0)"]
     said = " ".join(text.split())
+    assert f"decoupled against plain, std -> dialect, mean of 3: {gain:+.1f} chrF++" in said
     assert "decoupled is better on this training seed" in said
     assert "it holds zero, so no difference is shown, and no equality either" in said
     assert "the choice of sentences only, one training seed" in said and result["signature"] in text
     assert len({len(line) for line in text.splitlines() if line.startswith("|")}) == 1, "the columns do not line up"
+
+
+def test_the_same_seed_gives_the_same_intervals(systems, corpus, result):
+    two = {name: systems[name] for name in ("plain", "decoupled")}
+    for seed, same in ((0, True), (1, False)):
+        intervals = [mean["intervals"]["decoupled"] for mean in report.compare(two, corpus, seed)["means"]]
+        assert (intervals == [mean["intervals"]["decoupled"] for mean in result["means"]]) == same, f"seed {seed}"
 
 
 def test_a_verdict_follows_its_interval():

@@ -51,6 +51,7 @@ def test_punctuation_makes_no_other_word_of_a_word(output, expected):
 def test_exact_match_and_copying():
     d = make(["a", "b"], ["a", "c"], ["a", "c"])
     assert exact_match(d) == 50
+    assert exact_match(make(["a b"], ["a  b"])) == 100, "white space is no difference"
     (copy,) = copied([d])
     assert copy.outputs == ["a", "c"] and chrf(copy.statistics.sum(axis=0)) == pytest.approx(100)
 

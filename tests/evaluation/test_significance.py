@@ -32,6 +32,8 @@ def test_the_interval_holds_the_difference_and_excludes_zero_when_it_is_sure(rng
     lesser = [worse(d, rng, 0.3) for d in better]
     observed = np.mean([chrf(b.statistics.sum(0)) - chrf(a.statistics.sum(0)) for a, b in zip(lesser, better)])
     low, high = paired_bootstrap(lesser, better, np.random.default_rng(0))
+    once = paired_bootstrap(lesser, better, np.random.default_rng(0), resamples=1)
+    assert once[0] == once[1], "one resample is one number"
     assert 0 < low < observed < high, f"{low:.1f} to {high:.1f} around {observed:.1f}"
 
 

@@ -43,6 +43,8 @@ def test_every_example_once_within_the_budget(corpus, tokenizer, rng):
     assert sorted(id(e) for b in batches for e in b) == sorted(map(id, examples))
     widths = [len(b) * (max(len(e.tokens) for e in b) - 1) for b in batches]
     assert max(widths) <= 200
+    longest = [max(len(e.tokens) for e in b) for b in batches]
+    assert longest != sorted(longest), "an epoch goes from short to long sentences; are the batches shuffled?"
     used = sum(len(e.tokens) - 1 for e in examples)
     assert used / sum(widths) > 0.9, f"{used / sum(widths):.0%} of positions are used; is the order by length lost?"
     assert bucket(examples[:1], 1, rng) == [examples[:1]], "an example over the budget makes a batch of its own"

@@ -132,6 +132,7 @@ def test_a_refresh_is_warm_and_takes_the_probes_basis(planted):
     assert np.abs(core.probe.parameters["mu"] - mu).max() < np.abs(mu).max(), "the probe starts from nothing again"
     assert second["code_bits"] < first["code_bits"] + 0.02
     np.testing.assert_allclose(core.basis, probe_subspace(core.probe.posterior_mean(), 1), atol=1e-6)
+    np.testing.assert_allclose(core.mean, planted[0].mean(axis=0), rtol=1e-4, err_msg="not the mean of the last sample")
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
@@ -215,11 +216,11 @@ def test_the_null_is_fitted_at_five_of_the_refreshes_and_stays_warm(planted):
 def test_state_and_restore_go_on_bit_for_bit(planted):
     ends = []
     for cut in (False, True):
-        core = make(prior="group-normal-jeffreys", refreshes=2)
+        core = make(prior="group-normal-jeffreys", refreshes=10)
         core.refresh(*planted[:2], np.random.default_rng(1))
         if cut:
             saved = core.state()
-            core = make(prior="group-normal-jeffreys", refreshes=2)
+            core = make(prior="group-normal-jeffreys", refreshes=10)
             core.restore(saved)
         ends.append((core.refresh(*planted[:2], np.random.default_rng(2)), core.basis, core.mean))
     assert ends[0][0] == ends[1][0], "the resumed record differs: is everything in state()?"

@@ -36,8 +36,10 @@ def keys_of(examples):
     return {e.key for e in examples}
 
 
-def test_pretraining_gets_its_noise_its_trickle_and_its_seed(corpus, tokenizer, noted, tmp_path):
-    plain = CorpusOptions("family", keys=60, per_variety=10, trickle=2)
+def test_pretraining_gets_its_noise_its_trickle_and_its_seed(corpus, tokenizer, noted, tmp_path, monkeypatch):
+    plain, most = CorpusOptions("family", keys=60, per_variety=10, trickle=2), []
+    monkeypatch.setattr(pipeline, "pretraining_examples", lambda *args, **settings: (
+        most.append(settings.get("most")) or pretraining_examples(*args, **settings)))
     for name, options, seed in (("plain", plain, 1), ("same", plain, 1), ("noisy", replace(plain, noise=0.4), 1),
                                 ("more", replace(plain, trickle=3), 1), ("other", plain, 2)):
         pipeline.pretrain(tmp_path / name, corpus, tokenizer, options, SMALL, TrainOptions(seed=seed), CPU)
@@ -47,6 +49,7 @@ def test_pretraining_gets_its_noise_its_trickle_and_its_seed(corpus, tokenizer, 
         "noise leaves nothing out"
     assert noisy.dev == first.dev, "dev is read without noise, so that runs compare"
     assert len(more.examples) == len(first.examples) + 2 * len(corpus.dialects)
+    assert most == [None, 100] * 5, "dev is capped, or each check takes long; training sees every sentence"
     assert keys_of(first.dev) <= set(corpus.keys("dev")) and keys_of(first.examples) <= set(corpus.keys("train"))
     weights = [call.model.embedding.weight for call in noted]
     assert torch.equal(weights[0], weights[1]), "the same seed gives other initial weights"

@@ -171,6 +171,7 @@ def test_every_epoch_holds_every_example_in_an_order_of_its_own(corpus, tokenize
                      for half in (batches[:len(batches) // 2], batches[len(batches) // 2:]))
     assert sorted(first) == sorted(second) == sorted(map(id, examples))
     assert first != second, "both epochs have one order"
+    assert list(loop.batches_from(0, examples, replace(SHORT, seed=2))) != batches, "the seed does not order batches"
     assert list(loop.batches_from(3, examples, SHORT)) == batches[3:], "a resumed run sees other batches"
 
 
@@ -224,9 +225,9 @@ def test_weight_decay_spares_the_gains_of_the_norms(model):
     for p in model.parameters():
         p.grad = torch.zeros_like(p)
     optimizer.step()
-    for name, p in model.named_parameters():
-        moved = not torch.equal(before[name], p)
-        assert moved == (p.dim() == 2), f"{name}: {'decayed' if moved else 'not decayed'}"
+    for (name, p), rate in ((pair, optimizer.param_groups[0]["lr"]) for pair in model.named_parameters()):
+        expected = before[name] * (1 - rate * 0.5) if p.dim() == 2 else before[name]
+        torch.testing.assert_close(p.detach(), expected, rtol=1e-6, atol=0, msg=f"{name}: not the decay of its kind")
 
 
 def test_a_step_starts_from_gradients_of_nothing(corpus, tokenizer, model):
@@ -242,16 +243,22 @@ def test_a_step_starts_from_gradients_of_nothing(corpus, tokenizer, model):
 
 @pytest.mark.parametrize("whose", PENALISED)
 def test_the_penalty_is_of_the_tokens_asked_for(corpus, tokenizer, model, whose):
-    """All, the dialects' or the standard's; and it is added to the loss with its strength."""
+    """All, the dialects' or the standard's, at each layer; the penalties are added to the loss with their strength."""
     examples = finetuning_examples(corpus, tokenizer, "train", 1)[:8]
     batch = collate(examples, tokenizer.pad)
-    options, decouple = TrainOptions(learning_rate=0.0), replace(SETTING, penalised=whose, layer="2")
+    options = TrainOptions(learning_rate=0.0, max_grad_norm=0.0)
+    decouple = replace(SETTING, penalised=whose, layer="1,2", strength=0.7)
     cores = decouplers(decouple, len(corpus.family), ModelOptions(tokenizer.size, 32, 2, 4))
     loop.refresh(model, cores, examples, tokenizer.pad, options, 0)
-    states = model(torch.from_numpy(batch.inputs))[2]
-    expected = cores[2].penalty(at_positions(states, penalised(batch, "target", whose))).item()
+    states, loss = loop.batch_loss(model, batch)
+    positions = penalised(batch, "target", whose)
+    one, two = (cores[layer].penalty(at_positions(states[layer], positions)) for layer in (1, 2))
+    (loss + 0.7 * one + 0.7 * two).backward()
+    gradient = model.embedding.weight.grad.clone()
     record = loop.train_step(model, loop.make_optimizer(model, options), batch, options, cores, 0, 10)
+    expected = (one + two).item()
     assert record["penalty"] == pytest.approx(expected, rel=1e-5), f"{record['penalty']}, of {whose}: {expected}"
+    torch.testing.assert_close(model.embedding.weight.grad, gradient, msg="not the gradient of loss + 0.7 * penalties")
 
 
 @pytest.mark.parametrize("most, expected", [(0.01, 0.01), (0.0, None), (1e6, None)])
