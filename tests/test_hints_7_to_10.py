@@ -1,7 +1,6 @@
 """The numbers in the hints of tutorials 7 to 10, computed again; those that need trained runs are marked slow."""
 
 import ast
-import dataclasses
 import sys
 from pathlib import Path
 

@@ -183,8 +183,8 @@ across = penalty(start, drawn.basis, mean, normalised=True)[1] * len(start)
 # little of that, for $cP/\|cU\|$ has the part $\|cU\| / \|c\|$ along the state itself; and the translation loss
 # hardly minds, since the later blocks can shrink along. The fourth run, *normalised*, is *decoupled* with states
 # divided by their length $r$ before the norm is taken, THEORY (30): shrinking does not lower it. Its force is
-# $\lambda / r$, and states begin about 50 long, so its $\lambda$ is 50 times as large: equal force at the start. As its states grow
-# the force falls, to about a third at the end.
+# $\lambda / r$, and states begin about 50 long, so its $\lambda$ is 50 times as large: equal force at the start. As
+# its states grow the force falls, to about a third at the end.
 #
 # Compare the runs, all from one pretrained model, on the same tokens, at layer 1. For each: the mean length of the
 # whole state, $\mathbb E\,\|h\|$; the mean norm inside the direction of a *fresh* probe; the share of the energy,
@@ -326,8 +326,9 @@ print("tutorial 8: all assertions hold")
 def hint(number: int) -> str:
     """The answer to an exercise."""
     return {1: """
-No: on this seed and dev decoupled gains 0.2 over plain, random 0.3, and a seed's luck is 1.6 (tutorial 4). Tutorial 10
-takes three seeds and test; there random gains over plain, and for decoupled and normalised no gain is shown.
+No: on this seed and dev decoupled gains 0.2 over plain, random 0.3, normalised loses 0.5; two seeds of plain differ by
+1.6 (tutorial 4). Tutorial 10 takes three seeds and test;
+there random gains over plain, and for decoupled and normalised no gain is shown.
 """, 2: """
 On other states the means are equal only approximately, and a linear probe regains a little, less with more states. A
 network may use whatever is not linear: after LEACE the classes have one mean, but may differ in covariance.
