@@ -12,9 +12,11 @@ from tinydecouple.method import codelength as cl
 from tinydecouple.method import probe as vp
 from tinydecouple.method.planted import plant
 from tinydecouple.method.states import standardise
+from tinydecouple.text.corpus import subsample
 from tinydecouple.text.corpus_stats import distances
 from tinydecouple.text.readers import CorpusOptions, load_corpus
 from tinydecouple.text.splits import HUB
+from tinydecouple.text.tokenizer import Tokenizer, train_tokenizer
 
 ROOT = Path(__file__).parents[1]
 NUMBER = r"(\d[\d,]*(?:\.\d+)?(?:e-\d+)?)"
@@ -70,6 +72,29 @@ def test_1_the_hub_limit():
     assert HUB == 3 and "more than three keys joins nothing" in hints(1)(3)
 
 
+@pytest.mark.slow
+def test_2_a_larger_vocabulary_does_not_close_the_gap():
+    corpus = load_corpus(CorpusOptions(varieties="rab,cai,bei,bag"))
+    whole = load_corpus(CorpusOptions(varieties="rab,cai,bei,bag", per_variety=3000))
+    trickle = subsample(whole, 20, seed=1)
+
+    def per_word(texts, size):
+        tokenizer, found = Tokenizer(train_tokenizer(texts, size)), {}
+        for v in corpus.varieties:
+            column = corpus.column(v, corpus.keys("dev", v))
+            found[v] = sum(map(len, tokenizer.encode(column))) / sum(len(text.split()) for text in column)
+        return found
+
+    gap, = said(hints(2)(2), "the gap of # pieces per word")
+    for size in (1000, 4000):
+        found = per_word(trickle, size)
+        agree(gap, np.mean([found[v] for v in corpus.dialects]) - found["msa"], 0.1, f"trickle, vocabulary {size}")
+    script = next((ROOT / "tutorials").glob("02_*.py")).read_text(encoding="utf-8")
+    equal, less = said(script, "needs # pieces per word in *equal* and # in")
+    agree(equal, per_word(whole, 4000)["en"], 0.02, "English in equal")
+    agree(less, found["en"], 0.02, "English in trickle")
+
+
 def test_3_where_epsilon_begins_to_matter():
     text = hints(3)(1)
     for pattern, epsilon in (("96 * #) = #, in", 2.0**-52), ("in single above sqrt(96 * #) = #.", 2.0**-23)):
@@ -119,6 +144,19 @@ def test_5_the_start_of_a_probe(planted):
     assert length > said(hints(5)(3), "standard deviation above #")[0]
 
 
+@pytest.mark.slow
+def test_4_one_epoch_instead_of_three(layer_1, monkeypatch):
+    """Trains the run of exercise 1, about 12 seconds; layer_1 skips where the run with three epochs is missing."""
+    assert "falls by more than twenty points, and leakage more than doubles" in hints(4)(1)
+    monkeypatch.syspath_prepend(str(ROOT / "tutorials"))
+    import workbench as wb
+
+    monkeypatch.setitem(wb.ARMS, "short", ({"epochs": 1}, {"strength": 0.0}))
+    three, one = (wb.scores(wb.translated(wb.finetuned(arm, 1))) for arm in ("plain", "short"))
+    assert three["to dialects"] - one["to dialects"] > 20, (three, one)
+    assert one["leakage"] > 2 * three["leakage"], (three, one)
+
+
 @pytest.fixture(scope="module")
 def layer_1():
     """15,000 states of layer 1 of the tutorials' plain run, which a full run of tutorial 4 leaves behind."""
@@ -160,7 +198,7 @@ def test_6_the_null_at_2_000_and_15_000_states(layer_1):
     for n, null, true in ((2000, null_few, few), (len(y), null_many, many)):
         part, labels = h[rows[:n]], y[rows[:n]]
         dealt, own = code(part, cl.control_labels(labels, np.random.default_rng(3))), code(part, labels)
-        agree(null, dealt, 0.03, f"labels dealt at random, {n} states")
+        agree(null, dealt, 0.05, f"labels dealt at random, {n} states")
         agree(true, own, 0.08, f"layer 1, {n} states")
         agree(saved, dealt - own, 0.07, f"selectivity, {n} states")
 

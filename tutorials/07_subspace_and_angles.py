@@ -166,8 +166,8 @@ wb.show("mean angle of two random directions, d = 96", np.mean(lines), 85.3, 0.4
 #
 # Expect at layer 2 a null of some 15°, two seeds about 30° apart, and a turn close to the 85.3° of random
 # directions; hardly anything is left of the pretrained direction. Expect at layer 1, where the standard is harder to
-# distinguish, a null and a distance between seeds nearly twice as wide. They are read beside a turn that is almost as large as at
-# layer 2, which by itself would not show that one direction is better determined than the other.
+# distinguish, a null and a distance between seeds nearly twice as wide. The turn there is almost as
+# large as at layer 2; by itself it would not show that one direction is better determined than the other.
 
 # %%
 null, turned, seeds = {}, {}, {}

@@ -256,8 +256,10 @@ print("tutorial 9: all assertions hold")
 def hint(number: int) -> str:
     """The answer to an exercise."""
     return {1: """
-The norm inside the frozen basis falls, since the loss asks for that. The network is free to move the information to
-@@H91@@
+The norm inside the frozen basis falls, since the loss asks for that. The network is free to move the
+information to another direction, and a fresh probe shows that it has: with --layer 2 it found the standard nearly as
+cheaply as in plain (0.13 bits per state against 0.11, n 3022, H(Y) 0.72, null 0.98; 0.51 with refreshes). That is why
+the method refreshes.
 """, 2: """
 The angle between bases, beside its null: while it lies above the null, the basis in use is out of date. The cost is
 the seconds of a refresh, printed by the first cell, times the number of refreshes.
