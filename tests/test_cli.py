@@ -219,7 +219,8 @@ def test_a_corpus_without_a_pivot(tsv, tmp_path, capsys):
 def smoke(tmp_path_factory):
     """A demo of three dialects, with options of its own for each stage: run directory, arguments, stdout, stderr."""
     run = tmp_path_factory.mktemp("demo") / "demo"
-    argv = ["demo", "--smoke", "--run", str(run), "--varieties", "cai,tun,fes", "--keys", "60", "--per-variety", "20",
+    argv = ["demo", "--smoke", "--run", str(run), "--arms", "plain,decoupled,random",
+            "--varieties", "cai,tun,fes", "--keys", "60", "--per-variety", "20",
             "--width", "16", "--heads", "2", "--blocks", "2", "--beam", "2", "--noise", "0.2", "--strength", "0.3",
             "--epochs", "2", "--learning-rate", "0.005", "--pretrain-epochs", "1", "--pretrain-learning-rate", "0.02"]
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:

@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import math
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,7 +12,7 @@ import tinydecouple
 from tinydecouple import commands as do
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.model.transformer import ModelOptions
-from tinydecouple.study.conditions import demo_arms
+from tinydecouple.study.conditions import DEMO, demo_arms
 from tinydecouple.text.corpus import SPLITS
 from tinydecouple.text.readers import MADE, CorpusOptions
 from tinydecouple.training.decoupler import DecoupleOptions
@@ -77,9 +76,8 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
         sub.add_argument("--overwrite", action="store_true", help="replace a run that exists there")
 
     demo = command(do.demo_command, "everything: corpus, pretraining, fine-tuning of each arm, a table")
-    demo.add_argument("--arms", default=",".join(arm.name for arm in demo_arms(0)),
-                      help="what is compared, the first with each other one: " + "; ".join(
-                          f"{arm.name}, {arm.why}" for arm in demo_arms(0)))
+    demo.add_argument("--arms", default=DEMO, help="what is compared, the first with each other one, of: " + "; ".join(
+        f"{arm.name}, {arm.why}" for arm in demo_arms(0)))
     demo.add_argument("--smoke", action="store_true", help="a run of seconds, through every stage, that learns nothing")
     run_options(demo, "runs/demo")
     add_options(demo, CorpusOptions())
@@ -145,11 +143,6 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     return top
 
 
-def flagged(message: str) -> str:
-    """The library's `learning_rate` as the command line spells it: --learning-rate."""
-    return re.sub(r"`([a-z_]+)`", lambda name: "--" + name[1].replace("_", "-"), message)
-
-
 def main(argv: list[str] | None = None) -> None:
     """Run a command; a user's mistake is one line on stderr and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
@@ -163,7 +156,7 @@ def main(argv: list[str] | None = None) -> None:
         args.call(args)
         sys.stdout.flush()
     except TinyDecoupleError as error:
-        do.say(f"tinydecouple: {flagged(' '.join(str(error).split()))}")
+        do.say(f"tinydecouple: {do.flagged(' '.join(str(error).split()))}")
         sys.exit(2)
     except BrokenPipeError:  # whoever reads, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

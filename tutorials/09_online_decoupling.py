@@ -55,10 +55,10 @@ def refreshed(layer: int) -> tuple[Decoupler, dict]:
 started = time.perf_counter()
 decoupler, record = refreshed(2)
 print(f"a refresh took {time.perf_counter() - started:.2f} s and returned {sorted(record)}")
-wb.show("n, states seen", record["states"], 4100, 50)
+wb.show("n, states seen", record["states"], 4100, 10)
 wb.show("H(Y) of standard against dialects", record["entropy_bits"], 1.0, 0.01, "bits per state")
-wb.show("code length", record["code_bits"], 0.3, 0.1, "bits per state")
-wb.show("its null, dealt labels", record["null_bits"], 1.2, 0.15, "bits per state")
+wb.show("code length", record["code_bits"], 0.46, 0.06, "bits per state")
+wb.show("its null, dealt labels", record["null_bits"], 1.22, 0.03, "bits per state")
 U = decoupler.basis
 
 # %% [markdown]
@@ -96,22 +96,24 @@ print("a penalty at layer 1 reaches", ", ".join(reached))
 # - *deeper*: $\lambda = 0.1$ at layer 2, the last, where by tutorial 6 the standard is easy to distinguish;
 # - *deeper-random*: the control of *deeper*, a random direction of the states at the same layer and strength.
 #
-# Each refresh leaves a line in `log.jsonl`: the code length, the angle between the new basis and the last one and, at
-# about five of the refreshes, the null of the code length. **Selectivity**, null less code length, is what the states
-# save. Expect little of it in *plain* at layer 1: there is hardly a subspace of the standard to remove. In *deeper*
-# expect it to fall, that is, the states to say less of the variety.
+# Each refresh leaves a line in `log.jsonl`: the code length, its null (in longer runs at some refreshes only) and the
+# angle between the new basis and the last one. **Selectivity**, null less code length, is what the states save. Expect
+# a quarter of a bit of it in *plain* at layer 1: there is little of the standard to remove. In *decoupled* expect half
+# of that to go. In *deeper* expect it to stay high in training: the states of layer 2 must say which word to write.
 
 # %%
 logs = {arm: [json.loads(line) for line in (wb.finetuned(arm) / "log.jsonl").read_text(encoding="utf-8").splitlines()]
         for arm in ("plain", "decoupled", "deeper", "deeper-random")}
 refits = {arm: [r for r in log if "code_bits" in r] for arm, log in logs.items()}
 saved = {arm: [r["null_bits"] - r["code_bits"] for r in records if r["null_bits"]] for arm, records in refits.items()}
-for arm, layer in (("plain", 1), ("decoupled", 1), ("deeper", 2)):
-    wb.show(f"{arm}, layer {layer}: selectivity at the first and the last null, n 4100, H(Y) 1", [saved[arm][0],
-            saved[arm][-1]], {"plain": 0.2, "decoupled": 0.1, "deeper": 0.7}[arm], 0.3, "bits per state")
+print("selectivity; n 4100, H(Y) 1 bit per state")
+for arm, layer, first_null, last_null in (("plain", 1, 0.25, 0.31), ("decoupled", 1, 0.25, 0.11),
+                                          ("deeper", 2, 0.79, 0.7)):
+    wb.show(f"{arm}, layer {layer}: at the first refresh", saved[arm][0], first_null, 0.06, "bits per state")
+    wb.show(f"{arm}, layer {layer}: at the last refresh", saved[arm][-1], last_null, 0.08, "bits per state")
 inside = [r["penalty"] for r in logs["deeper"] if "penalty" in r]
-wb.show("deeper: norm inside the basis, first ten steps", np.mean(inside[:10]), 4, 2)
-wb.show("deeper: norm inside the basis, last ten steps", np.mean(inside[-10:]), 0.5, 0.5)
+wb.show("deeper: norm inside the basis, first ten steps", np.mean(inside[:10]), 2.5, 0.6)
+wb.show("deeper: norm inside the basis, last ten steps", np.mean(inside[-10:]), 0.37, 0.12)
 
 # %% [markdown]
 # ## Does the subspace move, or does the probe wobble?
@@ -133,20 +135,20 @@ for arm, layer in (("plain", 1), ("deeper", 2)):
     h, y = standardise(states.h[layer])[0], np.minimum(states.y, 1)
     null = angle_null(h, y, states.keys, 2, lambda weights: probe_subspace(weights, 1), 4, rng, steps=300)
     nulls[arm] = float(np.degrees(np.median(null)))
-wb.show("plain, layer 1: turn, last three refreshes", turned["plain"][-3:], 15, 10, "degrees")
-wb.show("plain, layer 1: null", nulls["plain"], 38, 12, "degrees")
-wb.show("deeper, layer 2: turn, first three refreshes", turned["deeper"][:3], 43, 12, "degrees")
-wb.show("deeper, layer 2: turn, last two refreshes", turned["deeper"][-2:], 26, 8, "degrees")
-wb.show("deeper, layer 2: null", nulls["deeper"], 26, 7, "degrees")
+wb.show("plain, layer 1: turn, last three refreshes", turned["plain"][-3:], 16, 5, "degrees")
+wb.show("plain, layer 1: null", nulls["plain"], 32, 6, "degrees")
+wb.show("deeper, layer 2: turn, first three refreshes", turned["deeper"][:3], 47, 12, "degrees")
+wb.show("deeper, layer 2: turn, last two refreshes", turned["deeper"][-2:], 26, 6, "degrees")
+wb.show("deeper, layer 2: null", nulls["deeper"], 24, 5, "degrees")
 
 # %% [markdown]
 # ## The check on the model afterwards
 #
 # A small norm inside the *old* basis proves little: between two refreshes the network may encode the variety along
 # other directions. Only a **fresh** probe, fitted afterwards to states of dev, shows whether the standard has become
-# harder to distinguish. Its code stands beside a fresh null. Expect *decoupled* to differ little from plain (there was
-# little to remove at layer 1, and layer 2 rebuilds the variety), *deeper* to cost several times the bits at layer 2,
-# yet fewer than its null: a model that has to *write* the right variety must know it.
+# harder to distinguish. Its code stands beside a fresh null. Expect *decoupled* and *deeper-random* close to plain at
+# layer 2 (what a penalty at layer 1 removes, block 2 rebuilds), and *deeper* at several times the bits of plain, yet
+# only half of its null: a model that has to *write* the right variety must know it.
 
 
 # %%
@@ -162,30 +164,40 @@ def fresh_codes(arm: str, layer: int) -> tuple[float, float, float, int]:
 
 
 after = {arm: fresh_codes(arm, 2) for arm in logs}
-wb.show("n, states of dev", after["plain"][3], 3040, 60)
+wb.show("n, states of dev", after["plain"][3], 3022, 20)
 wb.show("H(Y) of these states", after["plain"][2], 0.72, 0.01, "bits per state")
-for arm, expected in (("plain", 0.12), ("decoupled", 0.12), ("deeper", 0.53), ("deeper-random", 0.12)):
-    wb.show(f"fresh probe at layer 2, {arm}", after[arm][0], expected, 0.1, "bits per state")
-wb.show("fresh null at layer 2, plain and deeper", [after["plain"][1], after["deeper"][1]], 0.85, 0.1, "bits per state")
+for arm, expected in (("plain", 0.11), ("decoupled", 0.12), ("deeper", 0.51), ("deeper-random", 0.13)):
+    wb.show(f"fresh probe at layer 2, {arm}", after[arm][0], expected, 0.04, "bits per state")
+wb.show("fresh null at layer 2, plain and deeper", [after["plain"][1], after["deeper"][1]], 0.98, 0.02,
+        "bits per state")
 
 # %% [markdown]
 # ## And the translations?
 #
 # On dev, three seeds each. Whether *decoupled* gains over plain, and whether that has to do with the standard, is
 # tutorial 10's question. Here look at the last layer, where the standard *is*: does its direction do what a random one
-# does? Expect **no**. *Deeper* lies below *deeper-random* in chrF++, and more of the standard leaks into its output.
-# Making the variety harder to distinguish just where words are chosen makes the model say the standard's word more
-# often, not less.
+# does? Of three differences $D_1, D_2, D_3$ with mean $\bar D$ and standard deviation $s$ the 95 % interval over seeds
+# is $\bar D \pm 4.30\,s/\sqrt 3$ (THEORY (32)).
+#
+# Expect more leakage with *deeper* than with *deeper-random* in each of the three seeds, by 0.7 to 1.8 points; yet the
+# interval just holds zero, so three seeds do not show it. In chrF++ the sign changes between seeds, and the interval
+# holds zero by far: no difference is shown, and no equality either. The variety became harder to distinguish where
+# words are chosen, and there is no sign here that the output became less standard by it.
 
 # %%
 found = {arm: [wb.scores(wb.translated(wb.finetuned(arm, seed))) for seed in (1, 2, 3)] for arm in logs}
-for arm, chrf, leaks in (("plain", 64.5, 4.1), ("decoupled", 66.5, 3.3), ("deeper", 64.2, 5.5),
-                         ("deeper-random", 65.5, 3.3)):
-    wb.show(f"{arm}: standard to dialects, seeds 1 to 3", [s["to dialects"] for s in found[arm]], chrf, 3, "chrF++")
-    wb.show(f"{arm}: leakage, seeds 1 to 3", [s["leakage"] for s in found[arm]], leaks, 1.5, "%")
-special = [{column: a[column] - b[column] for column in a} for a, b in zip(found["deeper"], found["deeper-random"])]
-wb.show("deeper less deeper-random, by seed", [s["to dialects"] for s in special], -1.4, 1.4, "chrF++")
-wb.show("deeper less deeper-random, leakage, by seed", [s["leakage"] for s in special], 2.2, 1.4, "points")
+for arm, chrf, leaks in (("plain", 66.7, 3.9), ("decoupled", 67.7, 3.5), ("deeper", 66.5, 5.1),
+                         ("deeper-random", 67.1, 3.8)):
+    wb.show(f"{arm}: standard to dialects, seeds 1 to 3", [s["to dialects"] for s in found[arm]], chrf, 1.5, "chrF++")
+    wb.show(f"{arm}: leakage, seeds 1 to 3", [s["leakage"] for s in found[arm]], leaks, 0.6, "%")
+special = {}
+for column, expected, within, reach, unit in (("to dialects", -0.7, 1.2, 2.6, "chrF++"),
+                                              ("leakage", 1.3, 0.7, 1.4, "points")):
+    special[column] = np.array([a[column] - b[column] for a, b in zip(found["deeper"], found["deeper-random"])])
+    mean, half = special[column].mean(), 4.30 * special[column].std(ddof=1) / np.sqrt(3)
+    wb.show(f"deeper less deeper-random, {column}, by seed", list(special[column]), expected, within, unit)
+    wb.show("    reach of its interval over seeds", half, reach, 0.8, unit)
+    print(f"    over seeds: {'above zero' if mean > half else 'below zero' if mean < -half else 'holds zero'}")
 
 if figure := wb.new_figure(9, 3.2):
     axes = figure.subplots(1, 3)
@@ -212,13 +224,15 @@ assert all(name.startswith(("embedding", "blocks.0")) for name in reached), "a p
 assert "blocks.0.mlp_out.weight" in reached
 assert error < 1e-4, "the hand-derived gradient is not autograd's"
 if not wb.SMOKE:
-    assert saved["plain"][-1] < 0.5, "states of layer 1 distinguish the standard after all"
+    assert saved["plain"][-1] < saved["deeper"][-1] / 1.5, "states of layer 1 distinguish the standard as layer 2 does"
+    assert saved["decoupled"][-1] < 0.6 * saved["plain"][-1], "the penalty at layer 1 has removed nothing"
     assert np.mean(inside[-10:]) < np.mean(inside[:10]) / 2, "the penalty has not brought the states out of the basis"
     assert after["deeper"][0] > after["plain"][0] + 0.1, "a fresh probe finds the standard as cheaply as before"
-    assert after["deeper"][0] < after["deeper"][1] - 0.05, "deeper hides the variety altogether"
+    assert after["deeper"][0] < after["deeper"][1] - 0.2, "deeper hides the variety altogether"
     assert np.mean(turned["deeper"][:3]) > nulls["deeper"], "the subspace has not moved by more than the probe wobbles"
     assert np.mean(turned["plain"][-3:]) < nulls["plain"], "plain's direction at layer 1 turns by more than noise"
-    assert min(s["leakage"] for s in special) > 0, "the standard's direction leaks no more than a random one"
+    assert special["leakage"].min() > 0, "in one seed the standard's direction leaks no more than a random one"
+    assert special["to dialects"].min() < 0 < special["to dialects"].max(), "the seeds agree on a sign in chrF++"
 print("tutorial 9: all assertions hold")
 
 # %% [markdown]
@@ -242,9 +256,10 @@ print("tutorial 9: all assertions hold")
 def hint(number: int) -> str:
     """The answer to an exercise."""
     return {1: """
-The norm inside the frozen basis falls, since that is what is paid for. The network is free to move the information to
-another direction, and a fresh probe tells whether it has: with --layer 2 it found the standard nearly as cheaply as in
-plain (0.16 bits against 0.12 in our run, 0.53 with refreshes). That is why the method refreshes.
+The norm inside the frozen basis falls, since the loss asks for that. The network is free to move the
+information to another direction, and a fresh probe shows that it has: with --layer 2 it found the standard nearly as
+cheaply as in plain (0.13 bits per state against 0.11, n 3022, H(Y) 0.72, null 0.98; 0.51 with refreshes). That is why
+the method refreshes.
 """, 2: """
 The angle between bases, beside its null: while it lies above the null, the basis in use is out of date. The cost is
 the seconds of a refresh, printed by the first cell, times the number of refreshes.

@@ -44,14 +44,14 @@ scores = {arm: [wb.scores(system) for system in found] for arm, found in systems
 # %% [markdown]
 # ## The table
 #
-# Expect the five arms within a few points of each other, and *weighted* to lose into the standard more than it wins
-# into the dialects.
+# Expect plain and the three penalised arms within three points of each other, and *weighted* to gain more than any of
+# them into the dialects and to lose nearly as much into the standard.
 
 # %%
-for arm, into, back in (("plain", 64, 71), ("decoupled", 65, 71), ("random", 65, 71), ("normalised", 63.5, 71),
-                        ("weighted", 66, 67)):
-    wb.show(f"{arm}, standard to dialects, seeds 1 to 3", [s["to dialects"] for s in scores[arm]], into, 4, "chrF++")
-    wb.show(f"{arm}, dialects to standard, seeds 1 to 3", [s["to standard"] for s in scores[arm]], back, 4, "chrF++")
+for arm, into, back in (("plain", 65, 74), ("decoupled", 65.7, 73.5), ("random", 66.7, 74), ("normalised", 65.5, 74),
+                        ("weighted", 69.2, 70.7)):
+    wb.show(f"{arm}, standard to dialects, seeds 1 to 3", [s["to dialects"] for s in scores[arm]], into, 2, "chrF++")
+    wb.show(f"{arm}, dialects to standard, seeds 1 to 3", [s["to standard"] for s in scores[arm]], back, 2, "chrF++")
 
 # %% [markdown]
 # ## Two intervals, for two kinds of luck
@@ -82,47 +82,51 @@ def compared(arm: str, against: str, direction: str = "msa -> dialect") -> dict[
     return {"keys": (each.mean(), low, high), "seeds": (each.mean(), each.mean() - reach, each.mean() + reach)}
 
 
-def report(name: str, found: dict[str, tuple[float, float, float]], expected: float, reach: bool = False) -> None:
-    """The mean difference, what both intervals say of zero and, if asked for, how far they reach to either side."""
+def report(name: str, found: dict[str, tuple[float, float, float]], expected: float, reach: float) -> None:
+    """The mean difference, how far its intervals reach to either side (`reach`: expected over seeds), and zero."""
     wb.show(name, found["keys"][0], expected, 1, "chrF++")
-    for luck, usual, within in (("keys", 0.75, 0.25), ("seeds", 2, 2)):
+    for luck, usual, within in (("keys", 0.75, 0.25), ("seeds", reach, max(0.5, reach / 4))):
         _, low, high = found[luck]
+        wb.show(f"    reach over {luck}", (high - low) / 2, usual, within, "chrF++")
         print(f"    over {luck}: {'above zero' if low > 0 else 'below zero' if high < 0 else 'holds zero'}")
-        if reach:
-            wb.show(f"    reach over {luck}", (high - low) / 2, usual, within, "chrF++")
 
 
 gain = {arm: compared(arm, "plain") for arm in ARMS[1:]}
-for arm, expected in (("decoupled", 1.7), ("random", 1.4), ("normalised", -0.3), ("weighted", 2.6)):
-    report(f"{arm} less plain, standard to dialects", gain[arm], expected, reach=arm == "decoupled")
+for arm, expected, reach in (("decoupled", 0.75, 4.2), ("random", 1.8, 0.75), ("normalised", 0.55, 1),
+                             ("weighted", 4.3, 2.5)):
+    report(f"{arm} less plain, standard to dialects", gain[arm], expected, reach)
 
 # %% [markdown]
 # ## The question that matters: is the *standard's* direction special?
 #
 # Not "decoupled against plain" but "decoupled against random". Only an interval above zero would show that the
-# standard's direction does something that another does not; one that holds zero shows no difference, and shows no
-# equality either. "Decoupled against normalised" asks the other half: both make the standard as hard to distinguish at
-# layer 1 (tutorial 8), only one has short states. Expect the first difference to hold zero, the second not. And see
-# what each arm does to the standard.
+# standard's direction helps where another does not; one that holds zero shows no difference, and shows no equality
+# either. "Decoupled against normalised" asks about length: both make the standard about as hard to distinguish at
+# layer 1 (tutorial 8), only one has short states.
+#
+# Expect *decoupled* below *random* over keys, for these very models, while over seeds the interval holds zero: its
+# three differences spread from -2.7 to 0.5. Expect *decoupled* less *normalised* to hold zero both ways. And see what
+# each arm does to the standard.
 
 # %%
 special, shorter = compared("decoupled", "random"), compared("decoupled", "normalised")
-report("decoupled less random, standard to dialects", special, 0.3, reach=True)
-report("decoupled less normalised, standard to dialects", shorter, 2, reach=True)
-report("weighted less decoupled, standard to dialects", compared("weighted", "decoupled"), 0.9)
+report("decoupled less random, standard to dialects", special, -1, 3.9)
+report("decoupled less normalised, standard to dialects", shorter, 0.2, 3.2)
+report("weighted less decoupled, standard to dialects", compared("weighted", "decoupled"), 3.6, 3)
 cost = {arm: compared(arm, "plain", "dialect -> msa") for arm in ARMS[1:]}
-for arm, expected in (("decoupled", -0.2), ("random", -0.2), ("normalised", 0), ("weighted", -4.3)):
-    wb.show(f"{arm} less plain, dialects to standard", cost[arm]["keys"][0], expected, 1.5, "chrF++")
+for arm, expected in (("decoupled", -0.5), ("random", -0.1), ("normalised", 0.1), ("weighted", -3.2)):
+    wb.show(f"{arm} less plain, dialects to standard", cost[arm]["keys"][0], expected, 1, "chrF++")
 
 # %% [markdown]
 # ## Length, and leakage
 #
-# Is it the length, then? Of the three penalised arms the two with short states gain. But expect *weighted*, which
-# gains most, to have states as long as plain's: length is one explanation, not *the* explanation.
+# Is it the length, then? *Random* has short states and gains over plain; *decoupled* has states as short, and its gain
+# is not shown. *Weighted*, which gains most, has states as long as plain's. So length alone does not say which arm
+# gains.
 #
 # And a gain can be the wrong gain: chrF++ against a dialect's reference can rise because an output became *more*
-# standard, since the varieties share words. So ask whether leakage fell. With a few percent in the plain model there
-# is little to fall.
+# standard, since the varieties share words. So ask whether leakage fell. Expect it lower in *decoupled* in each of
+# three seeds, by 0.2 to 1.5 points of 4 to 5 %; the interval over seeds holds zero.
 
 # %%
 length = {}
@@ -130,11 +134,13 @@ for arm in ARMS:
     states = gather_states(*wb.opened(wb.finetuned(arm)), "dev", 60 if wb.SMOKE else 300, np.random.default_rng(0))
     length[arm] = float(np.linalg.norm(states.h[1], axis=1).mean())
 long, short = ("plain", "normalised", "weighted"), ("decoupled", "random")
-wb.show(f"mean length of a state, layer 1: {', '.join(long)}", [length[arm] for arm in long], 150, 25)
-wb.show(f"mean length of a state, layer 1: {', '.join(short)}", [length[arm] for arm in short], 49, 12)
+wb.show(f"mean length of a state, layer 1: {', '.join(long)}", [length[arm] for arm in long], 153, 12)
+wb.show(f"mean length of a state, layer 1: {', '.join(short)}", [length[arm] for arm in short], 47, 6)
 leakage = {arm: np.array([s["leakage"] for s in found]) for arm, found in scores.items()}
-wb.show("leakage, plain, seeds 1 to 3", list(leakage["plain"]), 4, 2, "%")
-wb.show("leakage, decoupled less plain, by seed", list(leakage["decoupled"] - leakage["plain"]), -0.5, 1, "points")
+wb.show("leakage, plain, seeds 1 to 3", list(leakage["plain"]), 4.6, 0.8, "%")
+fell = leakage["decoupled"] - leakage["plain"]
+wb.show("leakage, decoupled less plain, by seed", list(fell), -0.8, 0.8, "points")
+wb.show("    reach of its interval over seeds", 4.30 * fell.std(ddof=1) / np.sqrt(3), 1.7, 0.6, "points")
 
 if figure := wb.new_figure(8, 3.2):
     left, right = figure.subplots(1, 2)
@@ -148,6 +154,7 @@ if figure := wb.new_figure(8, 3.2):
         axis.grid(axis="y", alpha=0.3)
     wb.save(figure, "10_did_it_work")
 
+
 # %% [markdown]
 # ## What may be claimed
 #
@@ -160,14 +167,20 @@ if figure := wb.new_figure(8, 3.2):
 # - anything about dialects one by one: twenty looks at single dialects find a "winner" by chance.
 
 # %%
-helped = all(low > 0 for _, low, _ in gain["decoupled"].values())
+def verdict(found: dict[str, tuple[float, float, float]]) -> str:
+    """What the two intervals of a difference allow."""
+    signs = {luck: "above" if low > 0 else "below" if high < 0 else "" for luck, (_, low, high) in found.items()}
+    if signs["keys"] and signs["keys"] == signs["seeds"]:
+        return f"{signs['keys']} zero over keys and over seeds"
+    beyond = [f"{sign} zero over {luck}, not over the other" for luck, sign in signs.items() if sign]
+    return f"{beyond[0] if beyond else 'holds zero over both'}: no difference is shown, and no equality either"
+
+
+for name, found in (*((f"{arm} less plain", gain[arm]) for arm in ARMS[1:]), ("decoupled less random", special),
+                    ("decoupled less normalised", shorter)):
+    print(f"{name}: {verdict(found)}.")
 specific = all(low > 0 for _, low, _ in special.values())
-print("Decoupling " + ("gained over plain, beyond both kinds of luck." if helped else "shows no gain beyond luck."))
-print("Decoupled less random " + ("is above zero over keys and seeds: the direction matters." if specific else
-                                  "holds zero over keys or seeds: no difference is shown, and no equality either."))
-print("So there is " + ("" if helped and specific else "no ") + "evidence here that the standard's subspace matters.")
-if helped and all(low > 0 for _, low, _ in shorter.values()):
-    print("Decoupling gains more than decoupling of states of unit length: part of what helps goes with their length.")
+print("So there is " + ("" if specific else "no ") + "evidence here that taking out the standard's direction helps.")
 
 # %% [markdown]
 # ## What you have learned, as assertions
@@ -179,9 +192,10 @@ for found in (*gain.values(), special, shorter):
     assert found["keys"][1] < found["keys"][0] < found["keys"][2], "an interval over keys that lacks its mean"
 if not wb.SMOKE:
     assert np.mean([s["to dialects"] for s in scores["plain"]]) > 55, "a weak baseline"
-    assert gain["decoupled"]["keys"][0] > 0, "decoupling has not gained, so there is nothing to explain"
-    assert abs(special["keys"][0]) < 1.5, "decoupling and a random direction differ after all"
-    assert shorter["keys"][0] > 0.5, "decoupling gains as much with states of unit length"
+    assert all(low > 0 for _, low, _ in gain["random"].values()), "a random direction no longer gains over plain"
+    assert gain["decoupled"]["seeds"][1] < 0 < gain["decoupled"]["seeds"][2], "the gain of decoupled is shown after all"
+    assert special["seeds"][1] < 0 < special["seeds"][2], "decoupled and random differ over seeds after all"
+    assert shorter["seeds"][1] < 0 < shorter["seeds"][2], "decoupled and normalised differ over seeds after all"
     assert gain["weighted"]["keys"][1] > 0 > cost["weighted"]["keys"][2], "less weight should help dialects, at a cost"
     assert max(length[arm] for arm in short) < min(length[arm] for arm in long) / 2, "states of another length"
 print("tutorial 10: all assertions hold")

@@ -369,7 +369,7 @@ assert all(len(log) == 6 for log in logs.values()), "a refresh was left out"
 assert all(not block._forward_hooks for model in models.values() for block in model.encoder.layers), "a hook stayed"
 if not wb.SMOKE:
     plain, decoupled, random = (checked[arm][1] for arm in ARMS)
-    assert decoupled["code"] > plain["code"] + 0.1, "the penalty has not made the standard harder to tell"
+    assert decoupled["code"] > plain["code"] + 0.1, "the penalty has not made the standard harder to distinguish"
     assert decoupled["code"] > random["code"] + 0.05, "here the probe's direction does no more than a random one"
     assert plain["code"] < plain["dealt"] - 0.2, "there was nothing to take away"
     assert checked["decoupled"][BLOCKS - 1]["code"] < 0.5, "the last block does not make the variety anew"

@@ -18,13 +18,19 @@ class Arm:
 
 
 def demo_arms(strength: float) -> tuple[Arm, ...]:
-    """The demo's arms; strength: lambda of those that penalise. The first is what the others are compared with."""
+    """The demo's arms; strength: lambda of those that penalise. The first is what the others are compared with.
+
+    The demo runs DEMO of them unless told: a third fine-tuning would take it past four minutes on two cores.
+    """
     return (
         Arm("plain", "fine-tuning alone, observed by the probe"),
         Arm("decoupled", "penalises the standard's subspace, refreshed online", {"strength": strength}),
         Arm("random", "the control: penalises a random direction of the states with the same strength",
             {"strength": strength, "subspace": "random-from-states", "frozen": True}),
     )
+
+
+DEMO = "plain,decoupled"
 
 
 def choose_arms(arms: tuple[Arm, ...], names: str) -> tuple[Arm, ...]:

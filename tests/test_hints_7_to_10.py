@@ -1,0 +1,174 @@
+"""The numbers in the hints of tutorials 7 to 10, computed again; those that need trained runs are marked slow."""
+
+import ast
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinydecouple.method.codelength import null_bits, variational_bits
+from tinydecouple.method.erasure import leace
+from tinydecouple.method.planted import plant
+from tinydecouple.method.probe import fit, new_probe
+from tinydecouple.method.states import standardise
+from tinydecouple.method.subspace import angle_null, principal_angles, probe_subspace
+
+TUTORIALS = Path(__file__).parents[1] / "tutorials"
+
+
+def hint(tutorial, number):
+    """The text of a hint, without running its tutorial."""
+    (path,) = TUTORIALS.glob(f"{tutorial:02d}_*.py")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    function = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "hint")
+    space = {}
+    exec(compile(ast.Module([function], []), path.name, "exec"), space)
+    return " ".join(space["hint"](number).split())
+
+
+def says(tutorial, number, *phrases):
+    """The test below holds the numbers in these phrases: if a hint is reworded, its test is to follow."""
+    text = hint(tutorial, number)
+    for phrase in phrases:
+        assert phrase in text, f"hint {tutorial}.{number} no longer says {phrase!r}; mend this test with it"
+
+
+def one(weights):
+    return probe_subspace(weights, 1)
+
+
+def fitted(h, y, seed=0, steps=300):
+    return fit(new_probe(2, h.shape[1], dtype=h.dtype), h, y, np.random.default_rng(seed), steps)
+
+
+def code(h, y, steps=300):
+    """Code length of a fresh probe, bits per state."""
+    return sum(variational_bits(fitted(h, y, steps=steps), h, y, np.random.default_rng(1))) / len(y)
+
+
+def hit_rate(probe, h, y):
+    return float(((h @ probe.posterior_mean().T + probe.parameters["mu"][:, -1]).argmax(axis=1) == y).mean())
+
+
+def degrees(A, B):
+    return float(np.degrees(principal_angles(A, B)[-1]))
+
+
+@pytest.fixture(scope="module")
+def wb():
+    """tutorials/workbench.py, whose runs in runs/tutorials/ are made if absent."""
+    sys.path.insert(0, str(TUTORIALS))
+    import workbench
+
+    yield workbench
+    sys.path.remove(str(TUTORIALS))
+
+
+@pytest.fixture(scope="module")
+def states(wb):
+    """States of 800 train sentences' tokens per variety: pretrained and plain, as tutorial 7 takes them."""
+    from tinydecouple.evaluation.probe_report import gather_states
+
+    runs = {"pretrained": wb.pretrained(), "plain": wb.finetuned("plain")}
+    return {name: gather_states(*wb.opened(run), "train", 800, np.random.default_rng(0)) for name, run in runs.items()}
+
+
+def test_7_1_two_centred_rows_are_one_line():
+    says(7, 1, "their cosine is -1", "at angle 0")
+    W = np.random.default_rng(0).normal(size=(2, 8))
+    a, b = W - W.mean(axis=0)
+    assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) == pytest.approx(-1)
+    assert degrees(a[:, None], b[:, None]) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_7_2_a_quarter_of_the_states_widens_the_null(states):
+    says(7, 2, "from 14 to 17 degrees at layer 2", "from 28 to 38 at layer 1")
+    plain, medians = states["plain"], {}
+    y, sentences = np.minimum(plain.y, 1), np.unique(plain.keys)
+    for layer in (1, 2):
+        found = []
+        for seed in range(5):  # the first is of all states
+            rng = np.random.default_rng(100 + seed)
+            kept = np.isin(plain.keys, rng.permutation(sentences)[:len(sentences) // 4]) if seed else y >= 0
+            h = standardise(plain.h[layer][kept])[0]
+            found.append(np.degrees(np.median(angle_null(h, y[kept], plain.keys[kept], 2, one, 6, rng, steps=300))))
+        medians[layer] = found[0], np.mean(found[1:])
+    assert medians[2] == pytest.approx((14, 17), abs=2.5), medians
+    assert medians[1] == pytest.approx((28, 38), abs=5), medians
+    assert all(quarter > whole for whole, quarter in medians.values())
+
+
+@pytest.mark.slow
+def test_7_3_a_rotation_of_the_features(states):
+    says(7, 3, "moved by 0.002 bits, the null by 1.5 degrees", "88 degrees was as much")
+    plain, y = states["plain"], np.minimum(states["plain"].y, 1)
+    h, start = standardise(plain.h[2])[0], standardise(states["pretrained"].h[2])[0]
+    R = np.linalg.qr(np.random.default_rng(0).normal(size=(h.shape[1],) * 2))[0].astype(h.dtype)
+    before, codes, nulls, angles, rates = one(fitted(start, y).posterior_mean()), [], [], [], []
+    for turned in (h, h @ R):
+        probe = fitted(turned, y)
+        codes.append(code(turned, y))
+        rates.append(hit_rate(probe, turned, y))
+        nulls.append(np.degrees(np.median(angle_null(turned, y, plain.keys, 2, one, 6, np.random.default_rng(6),
+                                                     steps=300))))
+        angles.append(degrees(before, one(probe.posterior_mean())))
+    assert abs(codes[1] - codes[0]) < 0.006 and abs(rates[1] - rates[0]) < 0.005 and abs(nulls[1] - nulls[0]) < 4
+    assert angles[0] == pytest.approx(88, abs=4) and angles[1] > 65, angles
+
+
+def test_8_2_leace_on_other_states_and_for_a_network():
+    says(8, 2, "a linear probe regains a little, less with more states", "may differ in covariance")
+    p = plant(12_000, 12, 2, 1.5, np.random.default_rng(0), anisotropy=30)
+    rest, apart = slice(6000, None), []
+    for n in (200, 6000):
+        erased = leace(p.h[:n], p.y[:n])(p.h[rest])
+        apart.append(np.linalg.norm(np.subtract(*(erased[p.y[rest] == c].mean(axis=0) for c in (0, 1)))))
+    assert apart[0] > apart[1] > 1e-6, f"distance of the means of states LEACE has not seen: {apart}"
+    rng = np.random.default_rng(0)
+    y = rng.integers(2, size=2000)
+    h = rng.normal(size=(2000, 4)) * np.where(y, 3, 1)[:, None]  # classes that differ in covariance
+    erased = standardise(leace(h, y)(h))[0]
+    squares = standardise(erased**2)[0]
+    null = null_bits(new_probe(2, 4), erased, y, np.random.default_rng(0)) / len(y)
+    assert code(erased, y) > null - 0.02 and code(squares, y) < null / 2
+
+
+@pytest.mark.slow
+def test_8_3_what_lies_inside_and_its_share(wb):
+    from tinydecouple.evaluation.probe_report import gather_states
+    from tinydecouple.method.subspace import random_from_states
+
+    says(8, 3, "1.2 against 9.3")
+    h = gather_states(*wb.opened(wb.pretrained()), "train", 1500, np.random.default_rng(0))
+    y, c = np.minimum(h.y, 1), h.h[1] - h.h[1].mean(axis=0)
+    U = one(fitted(standardise(h.h[1])[0], y, steps=400).posterior_mean())
+    assert np.abs(c @ U).mean() == pytest.approx(1.2, abs=0.2)
+    drawn = [np.abs(c @ random_from_states(c, 1, np.random.default_rng(s))).mean() for s in range(20)]
+    assert min(drawn) < 9.3 < max(drawn) and np.median(drawn) > 5 * np.abs(c @ U).mean(), drawn
+
+
+@pytest.mark.slow
+def test_9_1_a_frozen_basis_lets_the_standard_move(wb, monkeypatch):
+    from tinydecouple.evaluation.probe_report import gather_states
+
+    monkeypatch.setitem(wb.ARMS, "deeper-frozen", ({}, {"layer": "2", "frozen": True}))
+    found = {}
+    for arm in ("plain", "deeper", "deeper-frozen"):
+        s = gather_states(*wb.opened(wb.finetuned(arm)), "dev", 600, np.random.default_rng(0))
+        found[arm] = code(standardise(s.h[2])[0], np.minimum(s.y, 1))
+    says(9, 1, "0.13 bits per state against 0.11, n 3022, H(Y) 0.72, null 0.98; 0.51 with refreshes")
+    assert found["deeper-frozen"] == pytest.approx(0.13, abs=0.04)
+    assert found["deeper"] == pytest.approx(0.51, abs=0.04)
+    assert found["plain"] == pytest.approx(0.11, abs=0.04)
+
+
+def test_10_3_seeds_for_half_a_point():
+    says(10, 3, "S = 18 gives 2.11 / 4.24 = 0.50", "4.30 / 1.73 = 2.5")
+    rng = np.random.default_rng(0)
+    for seeds, t, reach in ((18, 2.11, 0.50), (3, 4.30, 2.5)):
+        assert t / np.sqrt(seeds) == pytest.approx(reach, abs=0.03)
+        x = rng.normal(size=(100_000, seeds))  # the quantile itself: 95 % of means lie within t s / sqrt(S)
+        covered = np.abs(x.mean(axis=1)) < t * x.std(axis=1, ddof=1) / np.sqrt(seeds)
+        assert covered.mean() == pytest.approx(0.95, abs=0.004)
