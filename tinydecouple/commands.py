@@ -195,7 +195,7 @@ def evaluate_command(args: argparse.Namespace) -> None:
 
 
 def flagged(message: str) -> str:
-    """The library's `learning_rate` as the command line spells it: --learning-rate."""
+    """The library names a `learning_rate`; the command line spells the option that sets it."""
     return re.sub(r"`([a-z_]+)`", lambda name: "--" + name[1].replace("_", "-"), message)
 
 
