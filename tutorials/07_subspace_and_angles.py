@@ -93,10 +93,10 @@ for name in ("pretrained", "plain"):
     own, strength = sub.standard_row(many), np.linalg.svd(many - many.mean(axis=0), compute_uv=False)
     leading[name], to_own[name] = degrees(one(many), own), degrees(one(against_rest), own)
     gap[name] = float(strength[0] / strength[1])
-wb.show("leading direction of five to the standard's row, pretrained", leading["pretrained"], 5, 5, "degrees")
+wb.show("leading direction of five to the standard's row, pretrained", leading["pretrained"], 6, 4, "degrees")
 wb.show("first singular value over the second, pretrained", gap["pretrained"], 2, 0.5)
 wb.show("first singular value over the second, plain", gap["plain"], 1.1, 0.1)
-wb.show("one-vs-rest direction to the standard's row, pretrained", to_own["pretrained"], 8, 4, "degrees")
+wb.show("one-vs-rest direction to the standard's row, pretrained", to_own["pretrained"], 9, 4, "degrees")
 wb.show("one-vs-rest direction to the standard's row, plain", to_own["plain"], 19, 5, "degrees")
 
 # %% [markdown]

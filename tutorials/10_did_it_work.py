@@ -172,8 +172,10 @@ def verdict(found: dict[str, tuple[float, float, float]]) -> str:
     signs = {luck: "above" if low > 0 else "below" if high < 0 else "" for luck, (_, low, high) in found.items()}
     if signs["keys"] and signs["keys"] == signs["seeds"]:
         return f"{signs['keys']} zero over keys and over seeds"
-    beyond = [f"{sign} zero over {luck}, not over the other" for luck, sign in signs.items() if sign]
-    return f"{beyond[0] if beyond else 'holds zero over both'}: no difference is shown, and no equality either"
+    for luck, what in (("keys", "these very models differ, another seed might not"), ("seeds", "other keys might not")):
+        if signs[luck]:
+            return f"{signs[luck]} zero over {luck} only: {what}"
+    return "holds zero over both: no difference is shown, and no equality either"
 
 
 for name, found in (*((f"{arm} less plain", gain[arm]) for arm in ARMS[1:]), ("decoupled less random", special),
@@ -189,7 +191,7 @@ print("So there is " + ("" if specific else "no ") + "evidence here that taking 
 same = paired_bootstrap(systems["plain"][0], systems["plain"][0], np.random.default_rng(0))
 assert same == (0.0, 0.0), "a system differs from itself"
 for found in (*gain.values(), special, shorter):
-    assert found["keys"][1] < found["keys"][0] < found["keys"][2], "an interval over keys that lacks its mean"
+    assert found["keys"][1] <= found["keys"][0] <= found["keys"][2], "an interval over keys that lacks its mean"
 if not wb.SMOKE:
     assert np.mean([s["to dialects"] for s in scores["plain"]]) > 55, "a weak baseline"
     assert all(low > 0 for _, low, _ in gain["random"].values()), "a random direction no longer gains over plain"
@@ -220,9 +222,9 @@ print("tutorial 10: all assertions hold")
 def hint(number: int) -> str:
     """The answer to an exercise."""
     return {1: """
-In our runs, at 41 chrF++ on dev instead of 65 (two seeds), decoupled and random lie within half a point of plain, and
-weighted a point above it. So the gain of the penalised arms comes late in training, when plain's states have grown
-long, and one that depends on when training is stopped is a gain over *that* baseline. Train plain well, then compare.
+In our runs, at 44 to 46 chrF++ on dev instead of 66 to 67 (two seeds), decoupled less plain is 0.6 and -2.5 points and
+random less plain 1.1 and -2.2: no common sign. So the gain of random is one over plain trained for three epochs, and
+a gain that depends on when training is stopped is a gain over *that* baseline. Train plain well, then compare.
 """, 2: """
 Choose the random arm's strength so that the final share of ||cU||^2 in ||c||^2 has fallen by the same factor as in the
 decoupled arm. Then the forces differ: a direction in which the states hardly vary takes little to empty, one that the
