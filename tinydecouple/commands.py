@@ -25,7 +25,7 @@ from tinydecouple.text.corpus import write_tsv
 from tinydecouple.text.corpus_stats import MANY, distances, summary
 from tinydecouple.text.hygiene import clean
 from tinydecouple.text.phrasebook.meanings import meanings, phrasebook, render
-from tinydecouple.text.readers import CorpusOptions, load_corpus, region_of
+from tinydecouple.text.readers import CorpusOptions, is_read, load_corpus, region_of
 from tinydecouple.training.batches import prompt
 from tinydecouple.training.checkpoint import load_model, open_run, read_config
 from tinydecouple.training.decoupler import DecoupleOptions
@@ -88,6 +88,9 @@ def corpus_command(args: argparse.Namespace) -> None:
     if args.show is not None:
         print(show(chosen, clean(args.show)[0]))
         return
+    for path in (args.export, args.figure):
+        if path and is_read(chosen, path):
+            raise TinyDecoupleError(f"{path}: is part of the corpus that is read; name another file")
     corpus = load_corpus(chosen, strict=False)  # to look at, even if some of it cannot be trained
     if args.export:
         write(args.export, write_tsv(corpus))

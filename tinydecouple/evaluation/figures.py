@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from tinydecouple.files import write
 
 COLOURS = ("tab:orange", "tab:blue", "tab:green", "tab:purple", "tab:red", "tab:brown", "tab:pink")  # arms, in order
 
@@ -16,22 +19,27 @@ def draw(run: Path, result: dict[str, Any], arms: dict[str, Path]) -> list[Path]
     result: from report.compare.  arms: name -> run directory of each fine-tuning.
     """
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         return []
     figures = {"gains": gains(Figure(figsize=(8, 7), layout="constrained"), result),
                "training": training(Figure(figsize=(10, 6), layout="constrained"), arms)}
-    (run / "figures").mkdir(parents=True, exist_ok=True)
-    for name, figure in figures.items():
-        FigureCanvasAgg(figure).print_png(run / "figures" / f"{name}.png")
-    return [run / "figures" / f"{name}.png" for name in figures]
+    return [save(figure, run / "figures" / f"{name}.png") for name, figure in figures.items()]
+
+
+def save(figure: Any, path: Path) -> Path:
+    """Write a figure as PNG, whole or not at all, as files.write does."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    png = BytesIO()
+    FigureCanvasAgg(figure).print_png(png)
+    write(path, png.getvalue())
+    return path
 
 
 def draw_distances(path: Path, matrix: np.ndarray, names: list[str]) -> bool:
     """Write a heat map of chrF between varieties, (v, v); returns False without matplotlib."""
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         return False
@@ -42,8 +50,7 @@ def draw_distances(path: Path, matrix: np.ndarray, names: list[str]) -> bool:
     axis.set_yticks(range(len(names)), names)
     axis.set_title("chrF between varieties")
     figure.colorbar(image)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    FigureCanvasAgg(figure).print_png(path)
+    save(figure, path)
     return True
 
 
@@ -55,7 +62,6 @@ def draw_probing(folder: Path, layers: dict[int, dict[str, Any]], names: list[st
     the layer with the shortest code.
     """
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         return []
@@ -82,10 +88,7 @@ def draw_probing(folder: Path, layers: dict[int, dict[str, Any]], names: list[st
         axis.plot(here[:, 0], here[:, -1], ".", markersize=3, alpha=0.5, label=label)
     axis.set(title=f"layer {best}: states on the first two all-variety directions")
     axis.legend(markerscale=4, fontsize=8)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, figure in figures.items():
-        FigureCanvasAgg(figure).print_png(folder / f"{name}.png")
-    return [folder / f"{name}.png" for name in figures]
+    return [save(figure, folder / f"{name}.png") for name, figure in figures.items()]
 
 
 def gains(figure: Any, result: dict[str, Any]) -> Any:

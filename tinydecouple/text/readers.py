@@ -213,6 +213,16 @@ def listed_paths(corpus: str) -> list[Path]:
     return [Path(corpus)] if Path(corpus).exists() else [Path(part) for part in corpus.split(",") if part]
 
 
+def is_read(options: CorpusOptions, path: Path) -> bool:
+    """Whether a file that exists is one that the corpus is read from, or lies in a folder that it is read from."""
+    if options.corpus in MADE:
+        roots = [options.table_folder] if options.corpus == "phrasebook" else []
+    else:
+        roots = [root for root in listed_paths(options.corpus) if root.exists()]
+    return path.is_file() and any(root.resolve() in path.resolve().parents if root.is_dir() else root.samefile(path)
+                                  for root in roots)
+
+
 def region_of(options: CorpusOptions, standard: str, variety: str) -> str:
     """The region of a dialect, in lower case; a variety of which none is known is a region of its own.
 
