@@ -7,6 +7,7 @@ import re
 import sys
 import time
 from difflib import get_close_matches
+from itertools import islice
 from typing import TypeVar
 
 import numpy as np
@@ -23,7 +24,7 @@ from tinydecouple.study.cells import score_run, train_arms
 from tinydecouple.study.conditions import apply, choose_arms, demo_arms
 from tinydecouple.text.corpus import write_tsv
 from tinydecouple.text.corpus_stats import MANY, distances, summary
-from tinydecouple.text.hygiene import clean
+from tinydecouple.text.hygiene import clean, shorten
 from tinydecouple.text.phrasebook.meanings import meanings, phrasebook, render
 from tinydecouple.text.readers import CorpusOptions, is_read, load_corpus, region_of
 from tinydecouple.training.batches import prompt
@@ -33,6 +34,8 @@ from tinydecouple.training.pipeline import decouplers, finetune, new_tokenizer, 
 from tinydecouple.training.train import TrainOptions
 
 T = TypeVar("T")
+MOST_INPUT = 2**26  # bytes that translate reads
+LONG_KEY = 80  # characters; beyond them keys are not compared, which takes the product of their lengths
 
 
 def options(kind: type[T], args: argparse.Namespace, prefix: str = "") -> T:
@@ -107,13 +110,15 @@ def show(chosen: CorpusOptions, key: str) -> str:
     if chosen.corpus != "phrasebook":
         corpus = load_corpus(dataclasses.replace(chosen, per_variety=sys.maxsize), strict=False)
         if key not in corpus.texts:
-            alike = get_close_matches(key, [*corpus.texts][:10_000]) or [*corpus.texts][:3]
-            raise TinyDecoupleError(f"{key}: no such key; some are {', '.join(alike)}")
+            known = [shorten(known, LONG_KEY) for known in islice(corpus.texts, 10_000)]
+            alike = get_close_matches(key[:LONG_KEY], known) or known[:3]
+            raise TinyDecoupleError(f"{shorten(key)}: no such key; some are {', '.join(alike)}")
         row = corpus.texts[key]
         return "\n".join(f"{variety:8} {row[variety]}" for variety in corpus.varieties if variety in row)
     tables = phrasebook(chosen.table_folder)
     by_key = {meaning.key: meaning for meaning in meanings(tables)}
     if key not in by_key:
+        key = shorten(key, LONG_KEY)
         alike = get_close_matches(key, [k for k in by_key if k.startswith(key.split("/")[0] + "/")] or by_key, 3, 0)
         raise TinyDecoupleError(f"{key}: no such meaning; keys are like {', '.join(alike)}")
     lines = [f"{by_key[key].key}: {tables.templates[by_key[key].template].domain}"]
@@ -172,8 +177,13 @@ def probe_command(args: argparse.Namespace) -> None:
 
 def translate_command(args: argparse.Namespace) -> None:
     model, tokenizer, config = load_model(args.run, pick_device(args.device))
+    if sys.stdin is None:
+        raise TinyDecoupleError("standard input is closed; send sentences into it, one per line")
+    given = sys.stdin.buffer.read(MOST_INPUT + 1)
+    if len(given) > MOST_INPUT:
+        raise TinyDecoupleError(f"standard input: more than {MOST_INPUT / 2**20:.0f} MB; translate it in parts")
     lines = []
-    for number, raw in enumerate(sys.stdin.buffer.read().removesuffix(b"\n").split(b"\n"), start=1):
+    for number, raw in enumerate(given.removesuffix(b"\n").split(b"\n"), start=1):
         try:  # cleaned as the run's corpus was: the model has seen no other text
             lines.append(clean(raw.decode("utf-8"), config["corpus"]["strip_marks"])[0])
         except UnicodeDecodeError:

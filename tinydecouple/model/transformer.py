@@ -16,13 +16,16 @@ from tinydecouple.options import option
 
 Cache = list[tuple[Tensor, Tensor]]  # per block, keys and values so far, each (b, a, t, d/a)
 
+MOST_PARAMETERS = 2**28  # 1 GB of weights; AdamW and gradients take three times that on top
+
 
 @dataclass(frozen=True)
 class ModelOptions:
-    vocabulary: int = option(4000, "pieces of the tokeniser, tags and 256 bytes included", least=1)
-    width: int = option(128, "width d of the hidden states", least=1)
-    blocks: int = option(4, "transformer blocks", least=1)
-    heads: int = option(4, "attention heads; width / heads must be even", least=1)
+    vocabulary: int = option(4000, "pieces of the tokeniser, tags and 256 bytes included", least=1,
+                             most=1_000_000)
+    width: int = option(128, "width d of the hidden states", least=1, most=16_384)
+    blocks: int = option(4, "transformer blocks", least=1, most=1024)
+    heads: int = option(4, "attention heads; width / heads must be even", least=1, most=8192)
 
 
 def rotations(start: int, t: int, features: int, like: Tensor) -> Tensor:
@@ -91,6 +94,10 @@ class Transformer(nn.Module):
         if width % heads or (width // heads) % 2:
             raise TinyDecoupleError(f"`width` {width} over `heads` {heads}: width / heads must be "
                                     "a whole, even number")
+        if (parameters := vocabulary * width + 12 * blocks * width**2) > MOST_PARAMETERS:
+            raise TinyDecoupleError(
+                f"`width` {width}, `blocks` {blocks}, `vocabulary` {vocabulary}: {parameters:,} "
+                f"parameters; expected at most {MOST_PARAMETERS:,}")
         self.features = width // heads  # per head
         self.embedding = nn.Embedding(vocabulary, width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(blocks))

@@ -51,8 +51,8 @@ class DecoupleOptions:
     normalised: bool = option(False, "divide states by their length first, so that shrinking them "
                               "does not lower the penalty")
     prior: str = option("normal", "prior of the probe's weights", choices=PRIORS)
-    probe_states: int = option(4096, "states gathered per refit", least=64)
-    probe_steps: int = option(150, "Adam steps per refit", least=1)
+    probe_states: int = option(4096, "states gathered per refit", least=64, most=10_000_000)
+    probe_steps: int = option(150, "Adam steps per refit", least=1, most=1_000_000)
 
 
 def strength_at(options: DecoupleOptions, step: int, total: int) -> float:

@@ -36,15 +36,15 @@ ORDER, REFRESH = 0, 1  # uses of randomness, part of a generator's seed: indepen
 
 @dataclass(frozen=True)
 class TrainOptions:
-    epochs: int = option(2, "passes over the training data", least=1)
+    epochs: int = option(2, "passes over the training data", least=1, most=1_000_000)
     learning_rate: float = option(4e-3, "AdamW's peak learning rate: linear warm-up over a tenth "
                                   "of the run, then cosine decay to 0", least=0)
-    batch_tokens: int = option(1024, "tokens per batch, padding included", least=1)
+    batch_tokens: int = option(1024, "tokens per batch, padding included", least=1, most=10_000_000)
     weight_decay: float = option(0.01, "weight decay of AdamW, on matrices only", least=0)
     standard_weight: float = option(1.0, "weight of the loss on the standard's tokens; below 1 is "
                                     "the control that merely down-weights the standard", least=0)
     max_grad_norm: float = option(1.0, "maximum gradient norm, to which larger gradients are "
-                                  "scaled down; 0: no clipping", least=0)
+                                  "scaled down; 0: off, no clipping", least=0)
     seed: int = option(1, "seed of initial weights, batch order and probe noise", least=0)
 
 
