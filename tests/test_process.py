@@ -1,4 +1,4 @@
-"""Real processes in surroundings that a shell can make: closed streams, other locales, Ctrl-C; options out of bounds."""
+"""Real processes where streams are closed, under other locales, and interrupted; and options out of bounds."""
 
 import os
 import shutil

@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import json
 import re
 import sys
 import time
@@ -16,6 +15,7 @@ from tqdm import tqdm
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.evaluation import figures, report
 from tinydecouple.evaluation.probe_report import gather_states, probe_layer, probing_table, read_states
+from tinydecouple.evaluation.readback import read_result, read_text
 from tinydecouple.evaluation.score import one_line
 from tinydecouple.files import write, write_json
 from tinydecouple.model.decode import decode
@@ -28,7 +28,7 @@ from tinydecouple.text.hygiene import clean, shorten
 from tinydecouple.text.phrasebook.meanings import meanings, phrasebook, render
 from tinydecouple.text.readers import CorpusOptions, is_read, load_corpus, region_of
 from tinydecouple.training.batches import prompt
-from tinydecouple.training.checkpoint import load_model, open_run, read_config
+from tinydecouple.training.checkpoint import load_config, load_model, open_run
 from tinydecouple.training.decoupler import DecoupleOptions
 from tinydecouple.training.pipeline import decouplers, finetune, new_tokenizer, pretrain, run_corpus, same_corpus
 from tinydecouple.training.train import TrainOptions
@@ -77,11 +77,11 @@ def demo_command(args: argparse.Namespace) -> None:
         write(run / "table.md", f"{report.summary(result, 'test')}\n{report.dialect_rows(result)}\n"
                                 f"```\n{examples}\n```\n")
         say(f"done in {time.perf_counter() - started:.0f} s{peak_memory()}")
-    print((run / "table.md").read_text(encoding="utf-8"))
+    result = read_result(run / "scores.json", [arm.name for arm in arms])
+    print(read_text(run / "table.md"))
     if left_out := [arm.name for arm in demo_arms(0) if arm.name not in {a.name for a in arms}]:
         print(flagged(f"left out, to stay near four minutes on two cores: {', '.join(left_out)}. A claim owes its "
                       f"control: demo `arms` {args.arms},{','.join(left_out)} `run` {run}-controlled adds it.\n"))
-    result = json.loads((run / "scores.json").read_text(encoding="utf-8"))
     drawn = figures.draw(run, result, {arm.name: run / arm.name for arm in arms})
     print(f"run directory: {run}\nfigures: {', '.join(map(str, drawn)) or 'none; pip install matplotlib, then again'}")
 
@@ -169,7 +169,7 @@ def probe_command(args: argparse.Namespace) -> None:
         write_json(folder / "scores.json", {"names": states.names, "layers": numbers})
         regions = {name: name for name in states.names}
         if args.run:
-            corpus_options = CorpusOptions(**read_config(args.run)["corpus"])
+            corpus_options = CorpusOptions(**load_config(args.run)["corpus"])
             regions = {name: region_of(corpus_options, states.names[0], name) for name in states.names}
         drawn = figures.draw_probing(folder, layers, states.names, states.y, regions.get)
         print(f"written to {folder}{'' if drawn else '; pictures need pip install matplotlib'}")
@@ -197,7 +197,7 @@ def translate_command(args: argparse.Namespace) -> None:
 
 def evaluate_command(args: argparse.Namespace) -> None:
     device, corpus = pick_device(args.device), run_corpus(args.run)
-    if args.against and not same_corpus(read_config(args.run), read_config(args.against)):
+    if args.against and not same_corpus(load_config(args.run), load_config(args.against)):
         raise TinyDecoupleError(f"{args.against}: trained on another corpus than {args.run}; scores do not compare")
     runs = [args.against, args.run] if args.against else [args.run]
     systems = {str(run): score_run(run, corpus, args.split, args.beam, device) for run in runs}

@@ -98,6 +98,7 @@ class Transformer(nn.Module):
             raise TinyDecoupleError(
                 f"`width` {width}, `blocks` {blocks}, `vocabulary` {vocabulary}: {parameters:,} "
                 f"parameters; expected at most {MOST_PARAMETERS:,}")
+        self.sizes = {"vocabulary": vocabulary, "width": width, "blocks": blocks, "heads": heads}
         self.features = width // heads  # per head
         self.embedding = nn.Embedding(vocabulary, width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(blocks))

@@ -17,17 +17,26 @@ import torch
 
 import tinydecouple
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.files import write_json
+from tinydecouple.files import open_regular, read_regular, write_json
 from tinydecouple.model.transformer import Transformer
 from tinydecouple.text.tokenizer import Tokenizer
+from tinydecouple.training.validate import check_config
+from tinydecouple.training.validate_checkpoint import (
+    check_archive,
+    check_state,
+    check_tokenizer,
+    check_weights,
+)
+
+MOST_CONFIG = 2**20  # bytes of config.json
 
 
 def _config_at(run: Path) -> dict[str, Any] | None:
     """config.json, or None if this is no run directory: other programs write a config.json, too."""
     try:
-        config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-        return config if {"version", "kind"} <= set(config) else None
-    except (OSError, ValueError, TypeError):
+        config = json.loads(read_regular(run / "config.json", MOST_CONFIG).decode("utf-8"))
+        return config if isinstance(config, dict) and {"version", "kind"} <= set(config) else None
+    except (OSError, ValueError, RecursionError, TinyDecoupleError):
         return None
 
 
@@ -45,6 +54,11 @@ def read_config(run: Path) -> dict[str, Any]:
                                 f"{tinydecouple.__version__}; run it again with `overwrite` or "
                                 "under another `run`")
     return config
+
+
+def load_config(run: Path) -> dict[str, Any]:
+    """read_config, with every option checked; raises TinyDecoupleError for a damaged one, too."""
+    return check_config(read_config(run), run / "config.json")
 
 
 def open_run(run: Path, config: dict[str, Any], overwrite: bool) -> None:
@@ -92,9 +106,12 @@ def load_checkpoint(run: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        _ = state["complete"], state["step"], state["model"], state["tokenizer"]
-        return state
+        with open_regular(path) as file:
+            check_archive(file, path)
+            state = torch.load(file, map_location="cpu", weights_only=True)
+        return check_state(state, path)
+    except TinyDecoupleError:
+        raise
     except Exception as error:  # torch reports a damaged file by many types
         reason = shorten(repr(error), 80, placeholder=" …")
         raise TinyDecoupleError(f"{path}: damaged ({reason}); run again with `overwrite`") from None
@@ -111,8 +128,11 @@ def load_model(run: Path, device: torch.device) -> tuple[Transformer, Tokenizer,
         raise TinyDecoupleError(
             f"{run}: holds no completely trained model; run its training command again, which goes "
             "on where it stopped (of a demo, name the folder of one arm)")
-    tokenizer = Tokenizer(state["tokenizer"].numpy().tobytes())
+    check_config(config, run / "config.json")
+    path = run / "checkpoint.pt"
+    tokenizer = check_tokenizer(state["tokenizer"], config["model"]["vocabulary"], path)
     sizes = {**config["model"], "vocabulary": tokenizer.size}
+    check_weights(state["model"], sizes, path)
     model = Transformer(**sizes)
     model.load_state_dict(state["model"])
     return model.to(device).eval(), tokenizer, config

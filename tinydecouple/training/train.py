@@ -29,6 +29,8 @@ from tinydecouple.training.gather import (
     draw_examples,
     penalised,
 )
+from tinydecouple.training.validate import damaged, read_records
+from tinydecouple.training.validate_checkpoint import check_unfinished, check_weights
 
 CHECKPOINTS = 20  # per run without a probe: an interrupted run loses at most 5 %
 ORDER, REFRESH = 0, 1  # uses of randomness, part of a generator's seed: independent streams
@@ -103,7 +105,7 @@ def train(model: Transformer, tokenizer: Tokenizer, examples: list[Example], dev
     refreshes = next(iter(cores.values())).options.refreshes if cores else CHECKPOINTS
     every = max(1, math.ceil(total / refreshes))
     optimizer = make_optimizer(model, options)
-    resumed = resume(run, model, optimizer, cores)
+    resumed = resume(run, model, optimizer, cores, total)
     if resumed is None:
         return
     done, log = resumed
@@ -212,11 +214,14 @@ def save(run: Path, model: Transformer, tokenizer: Tokenizer, log: list[dict[str
 
 
 def resume(run: Path, model: Transformer, optimizer: torch.optim.Optimizer,
-           cores: dict[int, Decoupler]) -> tuple[int, list[dict[str, Any]]] | None:
-    """Load what a run has saved: the next step and the log so far; None if it is complete."""
+           cores: dict[int, Decoupler], total: int) -> tuple[int, list[dict[str, Any]]] | None:
+    """Load what a run of `total` steps has saved: the next step and the log; None if complete."""
     saved = load_checkpoint(run)
     if saved is None:
         return 0, []
+    check_weights(saved["model"], model.sizes, run / "checkpoint.pt")
+    if not saved["complete"]:
+        check_unfinished(saved, optimizer, cores, total, run / "checkpoint.pt")
     model.load_state_dict(saved["model"])
     if saved["complete"]:
         return None
@@ -228,13 +233,11 @@ def resume(run: Path, model: Transformer, optimizer: torch.optim.Optimizer,
 
 def read_log(run: Path, done: int) -> list[dict[str, Any]]:
     """The log up to a checkpoint at step `done`, without what was written after it."""
-    try:
-        lines = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
-        records = [json.loads(line) for line in lines]
-        return [r for r in records if r["step"] < done or (r["step"] == done and "refresh" in r)]
-    except (OSError, ValueError, KeyError) as error:
-        raise TinyDecoupleError(f"{run / 'log.jsonl'}: damaged ({error}); run again with "
-                                "`overwrite`") from None
+    records = [r for r in read_records(run / "log.jsonl")
+               if r["step"] < done or (r["step"] == done and "refresh" in r)]
+    if [r["step"] for r in records if "loss" in r] != list(range(done)):
+        damaged(run / "log.jsonl", f"not one line for each step before {done}")
+    return records
 
 
 def _order(examples: list[Example], options: TrainOptions, epoch: int) -> list[list[Example]]:
