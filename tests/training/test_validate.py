@@ -95,7 +95,8 @@ def test_a_pipe_a_device_or_a_folder_in_a_files_place(run, name, what):
     ('{"step": 1, "loss": NaN}', "loss is"), ('{"step": 1, "loss": 1e999}', "loss is"),
     ('{"step": 1, "loss": ' + "9" * 400 + "}", "loss is"), ('{"step": 1, "loss": ' + "9" * 5000 + "}", "JSON does not"),
     ('{"step": 1, "penalty_by_layer": [1]}', "penalty_by_layer"), ("[" * 100_000, "JSON does not parse"),
-    ('{"step": 1, "penalty_by_layer": {"1": "x"}}', "penalty_by_layer"), ('{"step": 1, "layer": "1"}', "layer is str 1")])
+    ('{"step": 1, "penalty_by_layer": {"1": "x"}}', "penalty_by_layer"),
+    ('{"step": 1, "layer": "1"}', "layer is str 1")])
 def test_a_log_with_one_wrong_line(run, line, says):
     path = run / "log.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines()
