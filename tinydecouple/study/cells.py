@@ -7,12 +7,11 @@ import torch
 
 from tinydecouple.evaluation import report
 from tinydecouple.evaluation.score import Direction, translate
+from tinydecouple.options import DecoupleOptions, TrainOptions
 from tinydecouple.study.conditions import Arm, apply
 from tinydecouple.text.corpus import ParallelCorpus
 from tinydecouple.training.checkpoint import load_model
-from tinydecouple.training.decoupler import DecoupleOptions
 from tinydecouple.training.pipeline import finetune
-from tinydecouple.training.train import TrainOptions
 
 
 def train_arms(folder: Path, arms: tuple[Arm, ...], start: Path, corpus: ParallelCorpus, options: TrainOptions,

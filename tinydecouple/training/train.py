@@ -4,7 +4,6 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from tqdm import tqdm
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.files import write
 from tinydecouple.model.transformer import Transformer
-from tinydecouple.options import option
+from tinydecouple.options import TrainOptions
 from tinydecouple.text.tokenizer import Tokenizer
 from tinydecouple.training.batches import IGNORE, Batch, Example, bucket, collate
 from tinydecouple.training.checkpoint import load_checkpoint, save_checkpoint
@@ -32,20 +31,6 @@ from tinydecouple.training.gather import (
 
 CHECKPOINTS = 20  # per run without a probe: an interrupted run loses at most 5 %
 ORDER, REFRESH = 0, 1  # uses of randomness, part of a generator's seed: independent streams
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    epochs: int = option(2, "passes over the training data", least=1)
-    learning_rate: float = option(4e-3, "AdamW's peak learning rate: linear warm-up over a tenth "
-                                  "of the run, then cosine decay to 0", least=0)
-    batch_tokens: int = option(1024, "tokens per batch, padding included", least=1)
-    weight_decay: float = option(0.01, "weight decay of AdamW, on matrices only", least=0)
-    standard_weight: float = option(1.0, "weight of the loss on the standard's tokens; below 1 is "
-                                    "the control that merely down-weights the standard", least=0)
-    max_grad_norm: float = option(1.0, "maximum gradient norm, to which larger gradients are "
-                                  "scaled down; 0: no clipping", least=0)
-    seed: int = option(1, "seed of initial weights, batch order and probe noise", least=0)
 
 
 def rate_at(options: TrainOptions, step: int, total: int) -> float:
