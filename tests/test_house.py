@@ -20,7 +20,7 @@ BUDGETS = {  # lines per folder
     "tinydecouple/evaluation": 1300,
     "tinydecouple/study": 900,
     "tinydecouple/model tinydecouple/method tinydecouple/training": 2550,  # the reading path; 2,350 at 120 columns
-    "tinydecouple": 7000}
+    "tinydecouple": 8000}  # 7,000 until it measured its own speed and inferred over seeds and templates
 COLUMNS = {"method": 100, "training": 100, "model": 100}  # where people come to read; 120 elsewhere
 WORDS = {  # a word that is not ours -> ours
     r"high(er)?-resource|dominant language": "standard",

@@ -133,10 +133,15 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     score.add_argument("--against", type=Path, help="run to compare with, such as one of strength 0")
     score.add_argument("--split", choices=SPLITS[1:], default="dev", help="choose on dev; read test once")
 
+    bench = command("bench", "measure speed beside its peers, and how cost grows with size; a few minutes")
+    bench.add_argument("--rounds", type=number(int, {"least": 1}), default=5, help="times that each is measured")
+    bench.add_argument("--json", type=Path, help="file for the numbers")
+    bench.add_argument("--figure", type=Path, help="PNG file for a picture of them; needs matplotlib")
+
     for sub in (demo, say, score):
         sub.add_argument("--beam", type=number(int, {"least": 1}), default=1,
                          help="hypotheses per sentence; 1 is greedy")
-    for sub in (demo, pre, fine, say, probe, score):
+    for sub in (demo, pre, fine, say, probe, score, bench):
         sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the model runs")
     return top
 

@@ -9,6 +9,7 @@ import time
 import numpy as np
 from tqdm import tqdm
 
+from tinydecouple import benchmark_report
 from tinydecouple.corpus_command import options
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.evaluation import figures, report
@@ -141,6 +142,16 @@ def evaluate_command(args: argparse.Namespace) -> None:
     text = f"{report.summary(result, args.split)}\n{report.dialect_rows(result)}"
     write(args.run / args.split / "table.md", text)
     print(text)
+
+
+def bench_command(args: argparse.Namespace) -> None:
+    device, corpus = pick_device(args.device), load_corpus(CorpusOptions())
+    result = benchmark_report.measure(corpus, new_tokenizer(corpus, ModelOptions()), device, args.rounds)
+    print(benchmark_report.text(result))
+    if args.json:
+        write_json(args.json, result)
+    if args.figure and not benchmark_report.draw(args.figure, result):
+        raise TinyDecoupleError("a picture needs matplotlib; pip install matplotlib")
 
 
 def peak_memory() -> str:
