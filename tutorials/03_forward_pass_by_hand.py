@@ -250,7 +250,7 @@ print("tutorial 3: all assertions hold")
 def hint(number: int) -> str:
     """The answer to an exercise."""
     return {1: """
-In double precision to about 1e-5, in single not at all. The mean square, |h|^2 / 96, has to stay well above epsilon:
+In double precision to about 3e-6, in single not at all. The mean square, |h|^2 / 96, has to stay well above epsilon:
 the length above sqrt(96 * 2.2e-16) = 1.5e-7, in single above sqrt(96 * 1.2e-7) = 0.003. Length 58 becomes 6e-5.
 """, 2: """
 At layer 1 the last state stays, to rounding: without rotation its attention is a weighted mean over a set, in whatever
