@@ -37,6 +37,7 @@ BATCH, LENGTH = 32, 64  # sequences and positions of a batch, where shapes are c
 PROMPT, NEW = 16, 20    # tokens read and written, where decoding is compared
 Call = Callable[[], Any]
 
+
 def alternate(calls: dict[str, Call], rounds: int) -> dict[str, list[float]]:
     """Seconds of each call in each round, taken in turn after one round that is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
