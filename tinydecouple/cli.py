@@ -133,10 +133,16 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     score.add_argument("--against", type=Path, help="run to compare with, such as one of strength 0")
     score.add_argument("--split", choices=SPLITS[1:], default="dev", help="choose on dev; read test once")
 
+    again = command("rerun", "make a run again from its config.json alone, a demo's with every arm")
+    again.add_argument("run", type=Path, help="directory of a complete run: pretrained, fine-tuned or a demo's")
+    again.add_argument("--check", action="store_true", help="compare weights, bit for bit, and log; exit code 1 if "
+                       "they differ")
+    again.add_argument("--into", type=Path, help="directory for the rerun; with --check a temporary one if absent")
+
     for sub in (demo, say, score):
         sub.add_argument("--beam", type=number(int, {"least": 1}), default=1,
                          help="hypotheses per sentence; 1 is greedy")
-    for sub in (demo, pre, fine, say, probe, score):
+    for sub in (demo, pre, fine, say, probe, score, again):
         sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the model runs")
     return top
 

@@ -4,7 +4,9 @@ import argparse
 import dataclasses
 import json
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -21,6 +23,7 @@ from tinydecouple.model.transformer import Transformer, pick_device
 from tinydecouple.options import DecoupleOptions, ModelOptions, TrainOptions
 from tinydecouple.study.cells import score_run, train_arms
 from tinydecouple.study.conditions import apply, choose_arms, demo_arms
+from tinydecouple.study.rerun import compare, rerun
 from tinydecouple.text.hygiene import clean
 from tinydecouple.text.readers import CorpusOptions, load_corpus, region_of
 from tinydecouple.training.batches import prompt
@@ -141,6 +144,22 @@ def evaluate_command(args: argparse.Namespace) -> None:
     text = f"{report.summary(result, args.split)}\n{report.dialect_rows(result)}"
     write(args.run / args.split / "table.md", text)
     print(text)
+
+
+def rerun_command(args: argparse.Namespace) -> None:
+    if not (args.check or args.into):
+        raise TinyDecoupleError("rerun: name a folder by `into`, or pass `check`")
+    with tempfile.TemporaryDirectory(prefix="tinydecouple-") as temporary:
+        folder = args.into or Path(temporary)
+        originals = rerun(args.run, folder, pick_device(args.device), say)
+        if not args.check:
+            say(f"made again: {folder}")
+            return
+        results = [compare(original, folder / name) for name, original in originals.items()]
+    for found in results:
+        same = f"identical: {found.weights:,} weights bit for bit, {found.records:,} lines of log"
+        print("\n  ".join([f"{found.run}: {'differs' if found.differences else same}", *found.differences]))
+    sys.exit(int(any(found.differences for found in results)))
 
 
 def peak_memory() -> str:
