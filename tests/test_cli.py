@@ -298,7 +298,7 @@ def test_help_shows_every_option_with_its_default():
 @pytest.mark.parametrize("command, options, expected", [
     ("demo", [], (4000, 2, 3)), ("demo", ["--corpus", "family"], (4000, 2, 3)),
     ("demo", ["--corpus", "x.tsv"], (800, 8, 12)), ("demo", ["--corpus", "x.tsv", "--epochs", "5"], (800, 5, 12)),
-    ("demo", ["--corpus", "x.tsv", "--smoke"], (800, 2, 4)),
+    ("demo", ["--corpus", "x.tsv", "--smoke"], (800, 2, 3)),
     ("pretrain", [], (4000, 3, None)), ("pretrain", ["--corpus", "x.tsv"], (800, 12, None))])
 def test_text_on_disk_has_defaults_of_its_own(monkeypatch, command, options, expected):
     seen = []
