@@ -88,7 +88,7 @@ def test_a_penalty_that_grows_where_no_arm_compares():
     rising = [{"step": step, "penalty": 1 + step / 40, "seconds": 1.0} for step in range(40)]
     assert not smoke.penalty_fell("x", rising, None).passed and smoke.penalty_fell("x", rising[::-1], None).passed
     assert not smoke.penalty_fell("x", [{"step": 0, "loss": 1.0}], None).passed, "no penalty at all passes"
-    assert not smoke.loss_fell("x", rising).passed, "no loss at all passes"
+    assert not smoke.loss_fell("x", rising, 2).passed, "no loss at all passes"
 
 
 @pytest.mark.parametrize("where, name", [

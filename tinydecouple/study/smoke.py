@@ -22,7 +22,7 @@ from tinydecouple.training.pipeline import finetune
 from tinydecouple.training.record import machine
 from tinydecouple.training.train import TrainOptions
 
-FALL = 0.95  # what has fallen is at most this part of what it was: batches differ by less
+FALL = 0.99  # what has fallen is at most this part of what it was; a model that learns nothing stays within 0.3 %
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +39,9 @@ def checks(run: Path, corpus: ParallelCorpus, device: torch.device, scoring: flo
     """Every check of a complete demo in `run`; scoring: seconds that translating and scoring took."""
     arms = [arm["name"] for arm in read_config(run)["arms"]]
     logs = {name: read_records(run / name) for name in (PRETRAINED, *arms)}
-    options = {name: read_config(run / name)["decouple"] for name in arms}
-    found = [loss_fell(name, log) for name, log in logs.items()]
+    configs = {name: read_config(run / name) for name in logs}
+    options = {name: configs[name]["decouple"] for name in arms}
+    found = [loss_fell(name, log, configs[name]["train"]["epochs"]) for name, log in logs.items()]
     for name in arms:
         if options[name]["strength"]:
             alike = [other for other in arms if options[other] == {**options[name], "strength": 0.0}]
@@ -49,10 +50,9 @@ def checks(run: Path, corpus: ParallelCorpus, device: torch.device, scoring: flo
     return [*found, resumes(run, penalised[0], corpus, device), table_is_whole(run, corpus, scoring)]
 
 
-def loss_fell(name: str, log: list[dict[str, Any]]) -> Check:
-    """The training loss of the last quarter of the steps is below that of the first."""
-    loss = [record["loss"] for record in log if "loss" in record]
-    first, last = means_of_quarters(loss)
+def loss_fell(name: str, log: list[dict[str, Any]], epochs: int) -> Check:
+    """The training loss of the last epoch is below that of the first, which has the same sentences."""
+    first, last = first_and_last([record["loss"] for record in log if "loss" in record], epochs)
     return Check(f"{name}: the loss fell", last <= FALL * first, f"{first:.2f} to {last:.2f} nats per token",
                  seconds(log))
 
@@ -60,11 +60,11 @@ def loss_fell(name: str, log: list[dict[str, Any]]) -> Check:
 def penalty_fell(name: str, log: list[dict[str, Any]], unpenalised: list[dict[str, Any]] | None) -> Check:
     """The states' norm inside the subspace, over the run, is below that of the arm that differs in strength alone.
 
-    Both arms see the same batches. Without such an arm: the last quarter of the run is below the first.
+    Both arms see the same batches. Without such an arm: the second half of the run is below the first.
     """
     ours = [record["penalty"] for record in log if "penalty" in record]
     if unpenalised is None:
-        before, after = means_of_quarters(ours)
+        before, after = first_and_last(ours, 2)
         found = f"{before:.3f} to {after:.3f} over the run"
     else:
         theirs = [record["penalty"] for record in unpenalised if "penalty" in record]
@@ -77,8 +77,8 @@ def resumes(run: Path, name: str, corpus: ParallelCorpus, device: torch.device) 
     """The arm trained once more, cut off half-way and resumed, has the bits of the arm that was not cut off."""
     started, config = time.perf_counter(), read_config(run / name)
     options = TrainOptions(**config["train"]), DecoupleOptions(**config["decouple"])
-    saved = [record["step"] for record in read_records(run / name) if "refresh" in record and "dev_loss" in record]
-    cut = saved[len(saved) // 2] + 1
+    checked = [record["step"] for record in read_records(run / name) if "dev_loss" in record]  # and saved; the end, too
+    cut = min(checked[len(checked) // 2] + 1, checked[-1] - 1)
     with tempfile.TemporaryDirectory(prefix="tinydecouple-") as temporary:
         again = Path(temporary) / name
         try:
@@ -117,10 +117,10 @@ def report(found: list[Check], path: Path | None, device: torch.device) -> int:
     return failed
 
 
-def means_of_quarters(values: list[float]) -> tuple[float, float]:
-    """Means of the first and of the last quarter; of nothing, not a number, which no check passes."""
-    size = max(1, len(values) // 4)
-    return (float(np.mean(values[:size])), float(np.mean(values[-size:]))) if values else (math.nan, math.nan)
+def first_and_last(values: list[float], epochs: int) -> tuple[float, float]:
+    """Means of the first epoch and of the last, of one epoch its halves; of nothing, NaN, which passes no check."""
+    size = len(values) // max(2, epochs)
+    return (float(np.mean(values[:size])), float(np.mean(values[-size:]))) if size else (math.nan, math.nan)
 
 
 def seconds(log: list[dict[str, Any]]) -> float:
