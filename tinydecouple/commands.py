@@ -4,7 +4,9 @@ import argparse
 import dataclasses
 import json
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -20,8 +22,10 @@ from tinydecouple.messages import flagged, say
 from tinydecouple.model.decode import decode
 from tinydecouple.model.transformer import Transformer, pick_device
 from tinydecouple.options import DecoupleOptions, ModelOptions, TrainOptions
+from tinydecouple.study import smoke
 from tinydecouple.study.cells import score_run, train_arms
 from tinydecouple.study.conditions import apply, choose_arms, demo_arms
+from tinydecouple.study.rerun import compare, rerun
 from tinydecouple.text.hygiene import clean
 from tinydecouple.text.readers import CorpusOptions, load_corpus, region_of
 from tinydecouple.training.batches import prompt
@@ -36,6 +40,8 @@ def demo_command(args: argparse.Namespace) -> None:
     if not decouple.refreshes:
         raise TinyDecoupleError("`refreshes` 0: the demo compares with decoupling; use finetune for a run "
                                 "without a probe")
+    if args.json and not args.smoke:
+        raise TinyDecoupleError("`json` goes with `smoke`")
     arms = choose_arms(demo_arms(decouple.strength), args.arms)
     decouple = dataclasses.replace(decouple, strength=0.0)  # what the first arm has, and each arm may change
     device, run, started = pick_device(args.device), args.run, time.perf_counter()
@@ -49,6 +55,7 @@ def demo_command(args: argparse.Namespace) -> None:
               "model": dataclasses.asdict(model_options), "pretrain": dataclasses.asdict(pretraining),
               "train": dataclasses.asdict(training), "decouple": dataclasses.asdict(decouple)}
     open_run(run, config, args.overwrite)
+    scoring = 0.0
     if not (run / "table.md").exists():
         def say_at(text: str) -> None:
             say(f"{text} (at {time.perf_counter() - started:.0f} s)")
@@ -57,12 +64,14 @@ def demo_command(args: argparse.Namespace) -> None:
         pretrain(run / "pretrained", corpus, tokenizer, corpus_options, model_options, pretraining, device)
         train_arms(run, arms, run / "pretrained", corpus, training, decouple, device, say_at)
         say_at("translating and scoring the test split")
+        scoring = time.perf_counter()
         systems = {arm.name: score_run(run / arm.name, corpus, "test", args.beam, device) for arm in arms}
         result = report.compare(systems, corpus, args.seed)
         write_json(run / "scores.json", result)
         examples = report.side_by_side(systems, corpus.pivot)
         write(run / "table.md", f"{report.summary(result, 'test')}\n{report.dialect_rows(result)}\n"
                                 f"```\n{examples}\n```\n")
+        scoring = time.perf_counter() - scoring
         say(f"done in {time.perf_counter() - started:.0f} s{peak_memory()}")
     print((run / "table.md").read_text(encoding="utf-8"))
     if left_out := [arm.name for arm in demo_arms(0) if arm.name not in {a.name for a in arms}]:
@@ -71,6 +80,8 @@ def demo_command(args: argparse.Namespace) -> None:
     result = json.loads((run / "scores.json").read_text(encoding="utf-8"))
     drawn = figures.draw(run, result, {arm.name: run / arm.name for arm in arms})
     print(f"run directory: {run}\nfigures: {', '.join(map(str, drawn)) or 'none; pip install matplotlib, then again'}")
+    if args.smoke and smoke.report(smoke.checks(run, corpus, device, scoring), args.json, device):
+        sys.exit(1)
 
 
 def pretrain_command(args: argparse.Namespace) -> None:
@@ -152,6 +163,22 @@ def bench_command(args: argparse.Namespace) -> None:
         write_json(args.json, result)
     if args.figure and not benchmark_report.draw(args.figure, result):
         raise TinyDecoupleError("a picture needs matplotlib; pip install matplotlib")
+
+
+def rerun_command(args: argparse.Namespace) -> None:
+    if not (args.check or args.into):
+        raise TinyDecoupleError("rerun: name a folder by `into`, or pass `check`")
+    with tempfile.TemporaryDirectory(prefix="tinydecouple-") as temporary:
+        folder = args.into or Path(temporary)
+        originals = rerun(args.run, folder, pick_device(args.device), say)
+        if not args.check:
+            say(f"made again: {folder}")
+            return
+        results = [compare(original, folder / name) for name, original in originals.items()]
+    for found in results:
+        same = f"identical: {found.weights:,} weights bit for bit, {found.records:,} lines of log"
+        print("\n  ".join([f"{found.run}: {'differs' if found.differences else same}", *found.differences]))
+    sys.exit(int(any(found.differences for found in results)))
 
 
 def peak_memory() -> str:

@@ -28,6 +28,7 @@ from tinydecouple.training.gather import (
     draw_examples,
     penalised,
 )
+from tinydecouple.training.record import read_log, require_finite, session
 
 CHECKPOINTS = 20  # per run without a probe: an interrupted run loses at most 5 %
 ORDER, REFRESH = 0, 1  # uses of randomness, part of a generator's seed: independent streams
@@ -75,38 +76,46 @@ def mean_loss(model: Transformer, examples: list[Example], pad: int) -> float:
 
 def train(model: Transformer, tokenizer: Tokenizer, examples: list[Example], dev: list[Example],
           options: TrainOptions, run: Path, cores: dict[int, Decoupler] | None = None,
-          label: str = "training") -> None:
+          label: str = "training", stop: int | None = None) -> None:
     """Train in place; leave log and checkpoint in `run`.
 
     An interrupted run continues as if it had not been, bit for bit on a CPU. cores: layer -> its
     decoupler; None or an empty dict for a run without a probe. Batches depend on options.seed and
     the epoch alone, so runs that differ in their decouplers see the same ones. At each refresh
     (without a decoupler, CHECKPOINTS times) the loss on `dev` is logged and the state is saved.
+    stop: step to stop before, as an interrupted run does. Raises TinyDecoupleError if training
+    diverges, at the last step, too: such a run is never complete.
     """
     cores = cores or {}
     total = options.epochs * len(_order(examples, options, 0))
     refreshes = next(iter(cores.values())).options.refreshes if cores else CHECKPOINTS
     every = max(1, math.ceil(total / refreshes))
     optimizer = make_optimizer(model, options)
-    resumed = resume(run, model, optimizer, cores)
+    resumed = resume(run, model, tokenizer, optimizer, cores)
     if resumed is None:
         return
     done, log = resumed
+    new = not log
+    log.append(session(run, log, done, model.embedding.weight.device))
     started = time.perf_counter() - max((record.get("seconds", 0.0) for record in log), default=0.0)
 
     def check_dev(step: int, **record: int) -> None:
-        log.append({**record, "step": step, "dev_loss": mean_loss(model, dev, tokenizer.pad),
+        loss = mean_loss(model, dev, tokenizer.pad)
+        require_finite(loss, step, model)
+        log.append({**record, "step": step, "dev_loss": loss,
                     "seconds": round(time.perf_counter() - started, 2)})
 
     model.train()
     with tqdm(total=total, initial=done, desc=label, unit=" steps", disable=None,
               leave=False) as bar:
         for step, rows in batches_from(done, examples, options):
-            if step % every == 0 and (step > done or not log):
+            if step == stop:
+                return
+            if step % every == 0 and (step > done or new):
                 number = {"refresh": step // every, "step": step}
+                check_dev(**number)  # first: no probe is fitted to states that diverged
                 records = refresh(model, cores, examples, tokenizer.pad, options, step)
                 log += [number | record for record in records]
-                check_dev(**number)
                 save(run, model, tokenizer, log, step, optimizer, cores)
             batch = collate(rows, tokenizer.pad)
             record = train_step(model, optimizer, batch, options, cores, step, total)
@@ -168,9 +177,7 @@ def train_step(model: Transformer, optimizer: torch.optim.Optimizer, batch: Batc
         record |= {"penalty": sum(p.item() for p in penalties.values()), "strength": strength}
         if len(cores) > 1:
             record["penalty_by_layer"] = {layer: p.item() for layer, p in penalties.items()}
-    if not math.isfinite(loss.item()):
-        raise TinyDecoupleError(f"the loss is {loss.item()} at step {step}; lower `learning_rate` "
-                                "or `strength`, with `overwrite`")
+    require_finite(loss.item(), step)
     record["learning_rate"] = rate_at(options, step, total)
     for group in optimizer.param_groups:
         group["lr"] = record["learning_rate"]
@@ -196,30 +203,25 @@ def save(run: Path, model: Transformer, tokenizer: Tokenizer, log: list[dict[str
     save_checkpoint(run, state)
 
 
-def resume(run: Path, model: Transformer, optimizer: torch.optim.Optimizer,
+def resume(run: Path, model: Transformer, tokenizer: Tokenizer, optimizer: torch.optim.Optimizer,
            cores: dict[int, Decoupler]) -> tuple[int, list[dict[str, Any]]] | None:
-    """Load what a run has saved: the next step and the log so far; None if it is complete."""
+    """Load what a run has saved: the next step and the log so far; None if it is complete.
+
+    Raises TinyDecoupleError if it was begun with another tokeniser: pieces have other numbers.
+    """
     saved = load_checkpoint(run)
     if saved is None:
         return 0, []
     model.load_state_dict(saved["model"])
     if saved["complete"]:
         return None
+    if saved["tokenizer"].numpy().tobytes() != tokenizer.proto:
+        raise TinyDecoupleError(f"{run}: begun with another tokeniser, perhaps of another "
+                                "sentencepiece; bring that back or train again with `overwrite`")
     optimizer.load_state_dict(saved["optimizer"])
     for layer, core in cores.items():
         core.restore(saved["decouplers"][layer])
     return saved["step"], read_log(run, saved["step"])
-
-
-def read_log(run: Path, done: int) -> list[dict[str, Any]]:
-    """The log up to a checkpoint at step `done`, without what was written after it."""
-    try:
-        lines = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
-        records = [json.loads(line) for line in lines]
-        return [r for r in records if r["step"] < done or (r["step"] == done and "refresh" in r)]
-    except (OSError, ValueError, KeyError) as error:
-        raise TinyDecoupleError(f"{run / 'log.jsonl'}: damaged ({error}); run again with "
-                                "`overwrite`") from None
 
 
 def _order(examples: list[Example], options: TrainOptions, epoch: int) -> list[list[Example]]:
