@@ -18,6 +18,21 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert path.read_text(encoding="utf-8") == "first"
 
 
+def test_a_checkpoint_cut_off_while_it_is_written_leaves_the_last_one(tmp_path, monkeypatch):
+    """Weights take seconds to write at scale: a run that is stopped in them must find what it had saved before."""
+    state = {"complete": False, "step": 5, "model": {}, "tokenizer": torch.zeros(1)}
+    save_checkpoint(tmp_path, state)
+
+    def cut_off(state, path):
+        path.write_bytes(b"half of it")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(tmp_path, state | {"step": 10})
+    assert load_checkpoint(tmp_path)["step"] == 5, "the checkpoint is written over in place"
+
+
 def test_the_same_configuration_is_taken_up_another_refused(tmp_path):
     config = {"kind": "pretrain", "train": {"learning_rate": 0.1, "seed": 1}, "pair": (1, 2)}
     open_run(tmp_path / "run", config, overwrite=False)

@@ -226,16 +226,19 @@ def test_the_null_is_fitted_five_times_whatever_the_number_of_refreshes(planted,
     assert fitted == expected, f"of {refreshes} refreshes those with a null are {fitted}, expected {expected}"
 
 
-def test_state_and_restore_go_on_bit_for_bit(planted):
-    ends = []
+@pytest.mark.parametrize("frozen", [False, True])
+def test_state_and_restore_go_on_bit_for_bit(planted, frozen):
+    """Two refreshes before the cut: the latest estimate is then another than the frozen basis, and both are needed."""
+    ends, options = [], {"prior": "group-normal-jeffreys", "refreshes": 10, "frozen": frozen, "probe_steps": 20}
     for cut in (False, True):
-        core = make(prior="group-normal-jeffreys", refreshes=10)
-        core.refresh(*planted[:2], np.random.default_rng(1))
+        core = make(**options)
+        for seed in (1, 2):
+            core.refresh(*planted[:2], np.random.default_rng(seed))
         if cut:
             saved = core.state()
-            core = make(prior="group-normal-jeffreys", refreshes=10)
+            core = make(**options)
             core.restore(saved)
-        ends.append((core.refresh(*planted[:2], np.random.default_rng(2)), core.basis, core.mean))
+        ends.append((core.refresh(*planted[:2], np.random.default_rng(3)), core.basis, core.mean))
     assert ends[0][0] == ends[1][0], "the resumed record differs: is everything in state()?"
     np.testing.assert_array_equal(ends[0][1], ends[1][1])
 
