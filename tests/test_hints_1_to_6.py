@@ -218,6 +218,9 @@ def test_6_labels_dealt_by_sentence_cost_as_much(layer_1):
     label = np.minimum(y, 1)[np.unique(sentence, return_index=True)[1]]
     dealt = np.random.default_rng(2).permutation(label)[sentence]
     usual, apart = said(text, "# bits per state either way, less than # apart")
-    whole, single = code(h, dealt), code(h, cl.control_labels(dealt, np.random.default_rng(3)))
+    by_state = cl.control_labels(dealt, np.random.default_rng(3))
+    changes = [(labels[1:] != labels[:-1])[sentence[1:] == sentence[:-1]].mean() for labels in (dealt, by_state)]
+    assert changes[0] == 0 and changes[1] > 0.25, f"share of labels that change within a sentence: {changes}"
+    whole, single = code(h, dealt), code(h, by_state)
     agree(usual, whole, 0.02, "labels dealt by sentence")
     assert abs(whole - single) < apart, f"by sentence {whole:.4f}, by state {single:.4f}"
