@@ -119,20 +119,23 @@ def test_7_3_a_rotation_of_the_features(states):
         nulls.append(np.degrees(np.median(angle_null(turned, y, plain.keys, 2, one, 6, np.random.default_rng(6),
                                                      steps=300))))
         angles.append(degrees(before, one(probe.posterior_mean())))
+    assert min(rates) > 0.9 and max(codes) < 0.3, f"the probe has not learned what it could: {rates}, {codes}"
     assert abs(codes[1] - codes[0]) < 0.006 and abs(rates[1] - rates[0]) < 0.005 and abs(nulls[1] - nulls[0]) < 4
     assert angles[0] == pytest.approx(88, abs=4) and angles[1] > 65, angles
 
 
 @pytest.mark.slow
 def test_8_1_gains_of_one_seed_lie_within_its_luck(wb):
-    says(8, 1, "decoupled gains 0.2 over plain, random 0.3, normalised loses 0.5", "differ by 1.6")
+    says(8, 1, "decoupled gains 0.2 over plain, random 0.3, normalised loses 0.5", "differ by 1.4")
     runs = {arm: wb.finetuned(arm) for arm in ("plain", "decoupled", "random", "normalised")}
     runs["seed 2"] = wb.finetuned("plain", 2)
     found = {arm: wb.scores(wb.translated(run))["to dialects"] for arm, run in runs.items()}
     gains = [found[arm] - found["plain"] for arm in ("decoupled", "random", "normalised")]
+    luck = abs(found["seed 2"] - found["plain"])
+    assert found["plain"] == pytest.approx(67.1, abs=1.5) and luck == pytest.approx(1.4, abs=1), found
     assert gains == pytest.approx([0.2, 0.3, -0.5], abs=1), found
     assert all(gains), f"an arm scores what plain does to the last digit: is its penalty in force? {found}"
-    assert max(np.abs(gains)) < abs(found["seed 2"] - found["plain"]), found
+    assert max(np.abs(gains)) < luck, found
 
 
 def test_8_2_leace_on_other_states_and_for_a_network():
