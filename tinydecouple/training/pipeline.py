@@ -38,8 +38,8 @@ def pretrain(run: Path, corpus: ParallelCorpus, tokenizer: Tokenizer,
     config = {"kind": "pretrain", "corpus": asdict(corpus_options),
               "corpus_sha256": corpus.fingerprint, "model": asdict(model_options),
               "train": asdict(options)}
-    open_run(run, config, overwrite)
-    train(model, tokenizer, examples, dev, options, run, label="pretraining")
+    with open_run(run, config, overwrite):
+        train(model, tokenizer, examples, dev, options, run, label="pretraining")
 
 
 def finetune(run: Path, start: Path, corpus: ParallelCorpus, options: TrainOptions,
@@ -62,10 +62,10 @@ def finetune(run: Path, start: Path, corpus: ParallelCorpus, options: TrainOptio
               "corpus_sha256": pretrained["corpus_sha256"], "model": pretrained["model"],
               "pretrain": pretrained["train"], "train": asdict(options),
               "decouple": asdict(decouple)}
-    open_run(run, config, overwrite)
-    examples = finetuning_examples(corpus, tokenizer, "train")
-    dev = finetuning_examples(corpus, tokenizer, "dev", DEV_SENTENCES)
-    train(model, tokenizer, examples, dev, options, run, cores, label)
+    with open_run(run, config, overwrite):
+        examples = finetuning_examples(corpus, tokenizer, "train")
+        dev = finetuning_examples(corpus, tokenizer, "dev", DEV_SENTENCES)
+        train(model, tokenizer, examples, dev, options, run, cores, label)
 
 
 def new_tokenizer(corpus: ParallelCorpus, model_options: ModelOptions) -> Tokenizer:

@@ -20,7 +20,7 @@ from tinydecouple.model.transformer import Transformer
 from tinydecouple.options import option
 from tinydecouple.text.tokenizer import Tokenizer
 from tinydecouple.training.batches import IGNORE, Batch, Example, bucket, collate
-from tinydecouple.training.checkpoint import load_checkpoint, save_checkpoint
+from tinydecouple.training.checkpoint import load_checkpoint, restore_log, save_checkpoint
 from tinydecouple.training.decoupler import Decoupler, classes_of, strength_at
 from tinydecouple.training.gather import (
     BATCH_TOKENS,
@@ -200,41 +200,32 @@ def train_step(model: Transformer, optimizer: torch.optim.Optimizer, batch: Batc
 def save(run: Path, model: Transformer, tokenizer: Tokenizer, log: list[dict[str, Any]], step: int,
          optimizer: torch.optim.Optimizer | None = None,
          cores: dict[int, Decoupler] | None = None) -> None:
-    """Write log and checkpoint: to continue from `step` if an optimiser is given, else complete."""
-    write(run / "log.jsonl", "".join(json.dumps(record) + "\n" for record in log))
+    """Write checkpoint and log: to continue from `step` if an optimiser is given, else complete."""
+    text = "".join(json.dumps(record) + "\n" for record in log)
     proto = torch.frombuffer(bytearray(tokenizer.proto), dtype=torch.uint8)
     state = {"model": model.state_dict(), "step": step, "complete": optimizer is None,
-             "tokenizer": proto}
+             "tokenizer": proto, "log": text}
     if optimizer is not None:
         decouplers = {layer: core.state() for layer, core in cores.items()}
         state |= {"optimizer": optimizer.state_dict(), "decouplers": decouplers}
     save_checkpoint(run, state)
+    write(run / "log.jsonl", text)
 
 
 def resume(run: Path, model: Transformer, optimizer: torch.optim.Optimizer,
            cores: dict[int, Decoupler]) -> tuple[int, list[dict[str, Any]]] | None:
     """Load what a run has saved: the next step and the log so far; None if it is complete."""
-    saved = load_checkpoint(run)
+    saved = load_checkpoint(run, mend=True)
     if saved is None:
         return 0, []
+    restore_log(run, saved)
     model.load_state_dict(saved["model"])
     if saved["complete"]:
         return None
     optimizer.load_state_dict(saved["optimizer"])
     for layer, core in cores.items():
         core.restore(saved["decouplers"][layer])
-    return saved["step"], read_log(run, saved["step"])
-
-
-def read_log(run: Path, done: int) -> list[dict[str, Any]]:
-    """The log up to a checkpoint at step `done`, without what was written after it."""
-    try:
-        lines = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
-        records = [json.loads(line) for line in lines]
-        return [r for r in records if r["step"] < done or (r["step"] == done and "refresh" in r)]
-    except (OSError, ValueError, KeyError) as error:
-        raise TinyDecoupleError(f"{run / 'log.jsonl'}: damaged ({error}); run again with "
-                                "`overwrite`") from None
+    return saved["step"], [json.loads(line) for line in saved["log"].splitlines()]
 
 
 def _order(examples: list[Example], options: TrainOptions, epoch: int) -> list[list[Example]]:
