@@ -4,7 +4,6 @@ Peers: torch.nn.TransformerEncoder, batches padded to one length, decoding that 
 autograd. A ratio is the median over rounds of (peer's seconds / ours); above 1 ours is faster.
 """
 
-import os
 import subprocess
 import sys
 import time
@@ -243,9 +242,3 @@ def commands(rounds: int) -> dict[str, Any]:
         return lambda: subprocess.run([sys.executable, "-m", "tinydecouple", *words], check=True, capture_output=True)
     taken = alternate({"help": run("-h"), "corpus": run("corpus")}, rounds)
     return {"seconds": {name: spread(values) for name, values in taken.items()}}
-
-
-def machine() -> dict[str, Any]:
-    """What the numbers were measured on."""
-    return {"torch": torch.__version__, "numpy": np.__version__, "threads": torch.get_num_threads(),
-            "processors": os.cpu_count(), "python": sys.version.split()[0]}

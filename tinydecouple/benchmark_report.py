@@ -15,6 +15,7 @@ from tinydecouple.method.planted import plant
 from tinydecouple.method.states import standardise
 from tinydecouple.text.corpus import ParallelCorpus
 from tinydecouple.text.tokenizer import Tokenizer
+from tinydecouple.training.record import machine
 
 STEP_SIZES = {"batch": (8, 16, 32, 64), "width": (64, 128, 256), "blocks": (2, 4, 8), "length": (16, 32, 64, 128)}
 FIT_SIZES = {"n": (2048, 8192, 32768), "d": (64, 128, 256, 512), "C": (2, 8, 26)}
@@ -66,7 +67,7 @@ def measure(corpus: ParallelCorpus, tokenizer: Tokenizer, device: torch.device, 
         "decoupling": lambda: benchmark.decoupling(corpus, tokenizer, device, rounds),
         "commands": lambda: benchmark.commands(rounds),
         "growth": lambda: growth(device, rounds)}
-    return {"machine": benchmark.machine(), "rounds": rounds,
+    return {"machine": machine(device), "rounds": rounds,
             **{name: part() for name, part in tqdm(parts.items(), desc="measuring", disable=None, leave=False)}}
 
 

@@ -17,7 +17,7 @@ from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.evaluation import figures, report
 from tinydecouple.evaluation.probe_report import gather_states, probe_layer, probing_table, read_states
 from tinydecouple.evaluation.score import one_line
-from tinydecouple.files import write, write_json
+from tinydecouple.files import locked, write, write_json
 from tinydecouple.messages import flagged, say
 from tinydecouple.model.decode import decode
 from tinydecouple.model.transformer import Transformer, pick_device
@@ -29,7 +29,7 @@ from tinydecouple.study.rerun import compare, rerun
 from tinydecouple.text.hygiene import clean
 from tinydecouple.text.readers import CorpusOptions, load_corpus, region_of
 from tinydecouple.training.batches import prompt
-from tinydecouple.training.checkpoint import load_model, open_run, read_config
+from tinydecouple.training.checkpoint import is_complete, load_model, open_run, read_config
 from tinydecouple.training.pipeline import decouplers, finetune, new_tokenizer, pretrain, run_corpus, same_corpus
 
 
@@ -54,25 +54,27 @@ def demo_command(args: argparse.Namespace) -> None:
               "arms": [dataclasses.asdict(arm) for arm in arms], "corpus": dataclasses.asdict(corpus_options),
               "model": dataclasses.asdict(model_options), "pretrain": dataclasses.asdict(pretraining),
               "train": dataclasses.asdict(training), "decouple": dataclasses.asdict(decouple)}
-    open_run(run, config, args.overwrite)
     scoring = 0.0
-    if not (run / "table.md").exists():
-        def say_at(text: str) -> None:
-            say(f"{text} (at {time.perf_counter() - started:.0f} s)")
+    with open_run(run, config, args.overwrite):
+        made = all((run / name).exists() for name in ("scores.json", "table.md")) and all(
+            is_complete(run / name) for name in ("pretrained", *(arm.name for arm in arms)))
+        if not made:
+            def say_at(text: str) -> None:
+                say(f"{text} (at {time.perf_counter() - started:.0f} s)")
 
-        say_at(f"{run}: pretraining, so that the standard is dominant")
-        pretrain(run / "pretrained", corpus, tokenizer, corpus_options, model_options, pretraining, device)
-        train_arms(run, arms, run / "pretrained", corpus, training, decouple, device, say_at)
-        say_at("translating and scoring the test split")
-        scoring = time.perf_counter()
-        systems = {arm.name: score_run(run / arm.name, corpus, "test", args.beam, device) for arm in arms}
-        result = report.compare(systems, corpus, args.seed)
-        write_json(run / "scores.json", result)
-        examples = report.side_by_side(systems, corpus.pivot)
-        write(run / "table.md", f"{report.summary(result, 'test')}\n{report.dialect_rows(result)}\n"
-                                f"```\n{examples}\n```\n")
-        scoring = time.perf_counter() - scoring
-        say(f"done in {time.perf_counter() - started:.0f} s{peak_memory()}")
+            say_at(f"{run}: pretraining, so that the standard is dominant")
+            pretrain(run / "pretrained", corpus, tokenizer, corpus_options, model_options, pretraining, device)
+            train_arms(run, arms, run / "pretrained", corpus, training, decouple, device, say_at)
+            say_at("translating and scoring the test split")
+            scoring = time.perf_counter()
+            systems = {arm.name: score_run(run / arm.name, corpus, "test", args.beam, device) for arm in arms}
+            result = report.compare(systems, corpus, args.seed)
+            write_json(run / "scores.json", result)
+            examples = report.side_by_side(systems, corpus.pivot)
+            write(run / "table.md", f"{report.summary(result, 'test')}\n{report.dialect_rows(result)}\n"
+                                    f"```\n{examples}\n```\n")
+            scoring = time.perf_counter() - scoring
+            say(f"done in {time.perf_counter() - started:.0f} s{peak_memory()}")
     print((run / "table.md").read_text(encoding="utf-8"))
     if left_out := [arm.name for arm in demo_arms(0) if arm.name not in {a.name for a in arms}]:
         print(flagged(f"left out, to stay near four minutes on two cores: {', '.join(left_out)}. A claim owes its "
@@ -118,13 +120,14 @@ def probe_command(args: argparse.Namespace) -> None:
     if folder:
         numbers = {layer: {name: value.tolist() if name == "angles" else value for name, value in measures.items()
                            if name != "plane"} for layer, measures in layers.items()}
-        write(folder / "table.md", text)
-        write_json(folder / "scores.json", {"names": states.names, "layers": numbers})
         regions = {name: name for name in states.names}
         if args.run:
             corpus_options = CorpusOptions(**read_config(args.run)["corpus"])
             regions = {name: region_of(corpus_options, states.names[0], name) for name in states.names}
-        drawn = figures.draw_probing(folder, layers, states.names, states.y, regions.get)
+        with locked(folder):
+            write(folder / "table.md", text)
+            write_json(folder / "scores.json", {"names": states.names, "layers": numbers})
+            drawn = figures.draw_probing(folder, layers, states.names, states.y, regions.get)
         print(f"written to {folder}{'' if drawn else '; pictures need pip install matplotlib'}")
 
 

@@ -40,8 +40,8 @@ def pretrain(run: Path, corpus: ParallelCorpus, tokenizer: Tokenizer,
     config = {"kind": "pretrain", "corpus": asdict(corpus_options),
               "corpus_sha256": corpus.fingerprint, "model": asdict(model_options),
               "train": asdict(options)}
-    open_run(run, config, overwrite)
-    train(model, tokenizer, examples, dev, options, run, label="pretraining")
+    with open_run(run, config, overwrite):
+        train(model, tokenizer, examples, dev, options, run, label="pretraining")
 
 
 def finetune(run: Path, start: Path, corpus: ParallelCorpus, options: TrainOptions,
@@ -65,10 +65,10 @@ def finetune(run: Path, start: Path, corpus: ParallelCorpus, options: TrainOptio
               "pretrain": pretrained["train"],
               "start_sha256": weights_sha256(model.state_dict()), "train": asdict(options),
               "decouple": asdict(decouple)}
-    open_run(run, config, overwrite)
-    examples = finetuning_examples(corpus, tokenizer, "train")
-    dev = finetuning_examples(corpus, tokenizer, "dev", DEV_SENTENCES)
-    train(model, tokenizer, examples, dev, options, run, cores, label, stop)
+    with open_run(run, config, overwrite):
+        examples = finetuning_examples(corpus, tokenizer, "train")
+        dev = finetuning_examples(corpus, tokenizer, "dev", DEV_SENTENCES)
+        train(model, tokenizer, examples, dev, options, run, cores, label, stop)
 
 
 def new_tokenizer(corpus: ParallelCorpus, model_options: ModelOptions) -> Tokenizer:

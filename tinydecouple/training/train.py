@@ -19,7 +19,7 @@ from tinydecouple.model.transformer import Transformer
 from tinydecouple.options import TrainOptions
 from tinydecouple.text.tokenizer import Tokenizer
 from tinydecouple.training.batches import IGNORE, Batch, Example, bucket, collate
-from tinydecouple.training.checkpoint import load_checkpoint, save_checkpoint
+from tinydecouple.training.checkpoint import load_checkpoint, restore_log, save_checkpoint
 from tinydecouple.training.decoupler import Decoupler, classes_of, strength_at
 from tinydecouple.training.gather import (
     BATCH_TOKENS,
@@ -28,7 +28,7 @@ from tinydecouple.training.gather import (
     draw_examples,
     penalised,
 )
-from tinydecouple.training.record import read_log, require_finite, session
+from tinydecouple.training.record import require_finite, session
 
 CHECKPOINTS = 20  # per run without a probe: an interrupted run loses at most 5 %
 ORDER, REFRESH = 0, 1  # uses of randomness, part of a generator's seed: independent streams
@@ -192,15 +192,16 @@ def train_step(model: Transformer, optimizer: torch.optim.Optimizer, batch: Batc
 def save(run: Path, model: Transformer, tokenizer: Tokenizer, log: list[dict[str, Any]], step: int,
          optimizer: torch.optim.Optimizer | None = None,
          cores: dict[int, Decoupler] | None = None) -> None:
-    """Write log and checkpoint: to continue from `step` if an optimiser is given, else complete."""
-    write(run / "log.jsonl", "".join(json.dumps(record) + "\n" for record in log))
+    """Write checkpoint and log: to continue from `step` if an optimiser is given, else complete."""
+    text = "".join(json.dumps(record) + "\n" for record in log)
     proto = torch.frombuffer(bytearray(tokenizer.proto), dtype=torch.uint8)
     state = {"model": model.state_dict(), "step": step, "complete": optimizer is None,
-             "tokenizer": proto}
+             "tokenizer": proto, "log": text}
     if optimizer is not None:
         decouplers = {layer: core.state() for layer, core in cores.items()}
         state |= {"optimizer": optimizer.state_dict(), "decouplers": decouplers}
     save_checkpoint(run, state)
+    write(run / "log.jsonl", text)
 
 
 def resume(run: Path, model: Transformer, tokenizer: Tokenizer, optimizer: torch.optim.Optimizer,
@@ -209,9 +210,10 @@ def resume(run: Path, model: Transformer, tokenizer: Tokenizer, optimizer: torch
 
     Raises TinyDecoupleError if it was begun with another tokeniser: pieces have other numbers.
     """
-    saved = load_checkpoint(run)
+    saved = load_checkpoint(run, mend=True)
     if saved is None:
         return 0, []
+    restore_log(run, saved)
     model.load_state_dict(saved["model"])
     if saved["complete"]:
         return None
@@ -221,7 +223,7 @@ def resume(run: Path, model: Transformer, tokenizer: Tokenizer, optimizer: torch
     optimizer.load_state_dict(saved["optimizer"])
     for layer, core in cores.items():
         core.restore(saved["decouplers"][layer])
-    return saved["step"], read_log(run, saved["step"])
+    return saved["step"], [json.loads(line) for line in saved["log"].splitlines()]
 
 
 def _order(examples: list[Example], options: TrainOptions, epoch: int) -> list[list[Example]]:
