@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from tinydecouple.cli import parser
-from tinydecouple.commands import options
+from tinydecouple.corpus_command import options
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.evaluation.probe_report import read_states
 from tinydecouple.evaluation.readback import read_result
@@ -178,7 +178,7 @@ def checkpoint(rng, folder, whole):
         data[at:at + 4] = rng.bytes(rng.integers(0, 9))
         (folder / "checkpoint.pt").write_bytes(bytes(data))
     else:
-        state = torch.load(io.BytesIO(whole.checkpoint), weights_only=True)
+        state = copy.deepcopy(whole.state)
         if rng.random() < 0.5:
             state = spoil(state, rng)
         else:
@@ -220,8 +220,7 @@ def whole(runs, tokenizer):
     np.savez_compressed(file, h=rng.normal(size=(20, 3)), y=np.arange(20) % 2, names=np.array(["a", "b"]),
                         keys=np.arange(20))
     run = runs / "plain"
-    load_checkpoint(run)
-    return SimpleNamespace(config=load_config(run), log=read_records(run / "log.jsonl"), npz=file.getvalue(),
+    return SimpleNamespace(state=load_checkpoint(run), config=load_config(run), log=read_records(run / "log.jsonl"), npz=file.getvalue(),
                            checkpoint=(run / "checkpoint.pt").read_bytes(), tokenizer=tokenizer)
 
 

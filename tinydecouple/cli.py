@@ -5,25 +5,24 @@ import contextlib
 import dataclasses
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
 import tinydecouple
-from tinydecouple import commands as do
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.model.transformer import ModelOptions
-from tinydecouple.options import MOST, fault, shown
+from tinydecouple.messages import flagged, say
+from tinydecouple.options import MOST, DecoupleOptions, ModelOptions, TrainOptions, fault, shown
 from tinydecouple.study.conditions import DEMO, demo_arms
 from tinydecouple.text.corpus import SPLITS
 from tinydecouple.text.readers import MADE, CorpusOptions
-from tinydecouple.training.decoupler import DecoupleOptions
-from tinydecouple.training.train import TrainOptions
 
 PRETRAIN, FINETUNE = TrainOptions(epochs=3, learning_rate=3e-3), TrainOptions()  # chosen on dev, for plain fine-tuning
 ON_DISK = {"vocabulary": 800, "pretrain_epochs": 12, "epochs": 8}  # chosen on dev, for plain, of MediaWiki's messages
 CORPUS = CorpusOptions.__dataclass_fields__["corpus"].metadata  # the corpus command takes it by place
-SMOKE = {"run": Path("runs/smoke"), "keys": 150, "per_variety": 30, "trickle": 5, "width": 32, "vocabulary": 800,
-         "epochs": 2, "learning_rate": 1e-2, "pretrain_epochs": 4, "pretrain_learning_rate": 1e-2, "refreshes": 4}
+SMOKE = {"run": Path("runs/smoke"), "keys": 150, "per_variety": 30, "trickle": 5, "width": 32, "blocks": 3,
+         "vocabulary": 800, "epochs": 2, "learning_rate": 1e-2, "pretrain_epochs": 3,
+         "pretrain_learning_rate": 1e-2, "refreshes": 4}
 
 
 class Parser(argparse.ArgumentParser):
@@ -76,20 +75,22 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     top = Parser(prog="tinydecouple", description=tinydecouple.__doc__)
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
 
-    def command(call: Any, about: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(call.__name__.removesuffix("_command"), help=about, description=about,
+    def command(name: str, about: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=about, description=about,
                                   formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-        sub.set_defaults(call=call)
         return sub
 
     def run_options(sub: argparse.ArgumentParser, run: str) -> None:
         sub.add_argument("--run", type=Path, default=Path(run), help="directory that the run leaves behind")
         sub.add_argument("--overwrite", action="store_true", help="replace a run that exists there")
 
-    demo = command(do.demo_command, "everything: corpus, pretraining, fine-tuning of each arm, a table")
+    demo = command("demo", "everything: corpus, pretraining, fine-tuning of each arm, a table")
     demo.add_argument("--arms", default=DEMO, help="what is compared, the first with each other one, of: " + "; ".join(
         f"{arm.name}, {arm.why}" for arm in demo_arms(0)))
-    demo.add_argument("--smoke", action="store_true", help="a run of seconds, through every stage, that learns nothing")
+    demo.add_argument("--smoke", action="store_true", help="a run of seconds, through every stage, that "
+                      "learns nothing useful; then what it went through is checked: a line per check, exit code 1 if "
+                      "one fails")
+    demo.add_argument("--json", type=Path, help="with --smoke: file for the checks")
     run_options(demo, "runs/demo")
     add_options(demo, CorpusOptions())
     add_options(demo, ModelOptions())
@@ -98,7 +99,7 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     add_options(demo, DecoupleOptions())
     demo.set_defaults(**(SMOKE if smoke else ON_DISK if on_disk else {}))
 
-    corpus = command(do.corpus_command, "show a corpus: counts, distance to the standard, examples; or write it as TSV")
+    corpus = command("corpus", "show a corpus: counts, distance to the standard, examples; or write it as TSV")
     corpus.add_argument("corpus", nargs="?", default=CorpusOptions().corpus, help=CORPUS["help"])
     what = corpus.add_mutually_exclusive_group()
     what.add_argument("--show", metavar="KEY", type=text, help="print one meaning in every variety, by region")
@@ -106,7 +107,7 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     what.add_argument("--export", type=Path, help="file to write as long TSV")
     add_options(corpus, CorpusOptions(), without="corpus")
 
-    pre = command(do.pretrain_command, "train tokeniser and model so that the standard is dominant")
+    pre = command("pretrain", "train tokeniser and model so that the standard is dominant")
     run_options(pre, "runs/pretrained")
     add_options(pre, CorpusOptions())
     add_options(pre, ModelOptions())
@@ -117,7 +118,7 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     demo.epilog = (on_paths + "--pretrain-epochs {pretrain_epochs} --epochs {epochs}").format(**ON_DISK)
     pre.epilog = (on_paths + "--epochs {pretrain_epochs}").format(**ON_DISK)
 
-    fine = command(do.finetune_command, "fine-tune a pretrained run on standard and dialects, with the penalty "
+    fine = command("finetune", "fine-tune a pretrained run on standard and dialects, with the penalty "
                    "or, at strength 0, without")
     run_options(fine, "runs/finetuned")
     fine.epilog = f"For a run on text on disk, pass what the demo takes there: --epochs {ON_DISK['epochs']}"
@@ -125,12 +126,12 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     add_options(fine, FINETUNE)
     add_options(fine, DecoupleOptions())
 
-    say = command(do.translate_command, "translate standard input, one sentence per line, to standard output")
+    say = command("translate", "translate standard input, one sentence per line, to standard output")
     say.add_argument("run", type=Path, help="directory of a pretrained or fine-tuned run")
     say.add_argument("--source", type=text, required=True, help="variety of the input")
     say.add_argument("--target", type=text, required=True, help="variety of the output")
 
-    probe = command(do.probe_command, "layer by layer: code lengths, accuracies and angles, each with its null")
+    probe = command("probe", "layer by layer: code lengths, accuracies and angles, each with its null")
     probe.add_argument("run", type=Path, nargs="?", help="directory of a pretrained or fine-tuned run")
     probe.add_argument("--states", type=Path, help="instead of a run: .npz with h (n, d) or (layers, n, d), y (n,), "
                        "names (C,) and, if known, keys (n,), the sentence of each state")
@@ -143,15 +144,27 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     probe.add_argument("--seed", type=number(int, {"least": 0}), default=1, help="seed of samples and probe noise")
     probe.add_argument("--out", type=Path, help="folder for table, numbers and pictures; of a run: RUN/probe-SPLIT")
 
-    score = command(do.evaluate_command, "translate and score a run, or compare it with another")
+    score = command("evaluate", "translate and score a run, or compare it with another")
     score.add_argument("run", type=Path, help="directory of a pretrained or fine-tuned run")
     score.add_argument("--against", type=Path, help="run to compare with, such as one of strength 0")
     score.add_argument("--split", choices=SPLITS[1:], default="dev", help="choose on dev; read test once")
 
+    bench = command("bench", "measure speed beside its peers, and how cost grows with size; a few minutes")
+    bench.add_argument("--rounds", type=number(int, {"least": 1, "most": 1000}), default=5,
+                       help="times that each is measured")
+    bench.add_argument("--json", type=Path, help="file for the numbers")
+    bench.add_argument("--figure", type=Path, help="PNG file for a picture of them; needs matplotlib")
+
+    again = command("rerun", "make a run again from its config.json alone, a demo's with every arm")
+    again.add_argument("run", type=Path, help="directory of a complete run: pretrained, fine-tuned or a demo's")
+    again.add_argument("--check", action="store_true", help="compare weights, bit for bit, and log; exit code 1 if "
+                       "they differ")
+    again.add_argument("--into", type=Path, help="directory for the rerun; with --check a temporary one if absent")
+
     for sub in (demo, say, score):
         sub.add_argument("--beam", type=number(int, {"least": 1, "most": 1000}), default=1,
                          help="hypotheses per sentence; 1 is greedy")
-    for sub in (demo, pre, fine, say, probe, score):
+    for sub in (demo, pre, fine, say, probe, score, again, bench):
         sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the model runs")
     return top
 
@@ -170,10 +183,12 @@ def main(argv: list[str] | None = None) -> None:
         args = parser(smoke).parse_args(argv)
         if getattr(args, "corpus", MADE[0]) not in MADE:
             args = parser(smoke, on_disk=True).parse_args(argv)
-        args.call(args)
+        # imported only now, since --help can do without PyTorch, and corpus, too
+        module = import_module(f"tinydecouple.{'corpus_command' if args.command == 'corpus' else 'commands'}")
+        getattr(module, f"{args.command}_command")(args)
         sys.stdout.flush()
     except TinyDecoupleError as error:
-        fail(do.flagged(str(error)))
+        fail(flagged(str(error)))
     except BrokenPipeError:  # whoever reads, such as head, has seen enough
         discard(sys.stdout)
         discard(sys.stderr)
@@ -191,7 +206,7 @@ def main(argv: list[str] | None = None) -> None:
 def fail(message: str, code: int = 2) -> NoReturn:
     """One line on standard error, if anybody reads it, and an exit code."""
     try:
-        do.say(f"tinydecouple: {' '.join(message.split())}")
+        say(f"tinydecouple: {' '.join(message.split())}")
     except OSError:
         discard(sys.stderr)
     sys.exit(code)

@@ -2,44 +2,37 @@
 
 import argparse
 import dataclasses
-import re
 import sys
+import tempfile
 import time
-from difflib import get_close_matches
-from itertools import islice
-from typing import TypeVar
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from tinydecouple import benchmark_report
+from tinydecouple.corpus_command import options
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.evaluation import figures, report
 from tinydecouple.evaluation.probe_report import gather_states, probe_layer, probing_table, read_states
 from tinydecouple.evaluation.readback import read_result, read_text
 from tinydecouple.evaluation.score import one_line
-from tinydecouple.files import write, write_json
+from tinydecouple.files import locked, write, write_json
+from tinydecouple.messages import flagged, say
 from tinydecouple.model.decode import decode
-from tinydecouple.model.transformer import ModelOptions, Transformer, pick_device
+from tinydecouple.model.transformer import Transformer, pick_device
+from tinydecouple.options import DecoupleOptions, ModelOptions, TrainOptions
+from tinydecouple.study import smoke
 from tinydecouple.study.cells import score_run, train_arms
 from tinydecouple.study.conditions import apply, choose_arms, demo_arms
-from tinydecouple.text.corpus import write_tsv
-from tinydecouple.text.corpus_stats import MANY, distances, summary
-from tinydecouple.text.hygiene import clean, shorten
-from tinydecouple.text.phrasebook.meanings import meanings, phrasebook, render
-from tinydecouple.text.readers import CorpusOptions, is_read, load_corpus, region_of
+from tinydecouple.study.rerun import compare, rerun
+from tinydecouple.text.hygiene import clean
+from tinydecouple.text.readers import CorpusOptions, load_corpus, region_of
 from tinydecouple.training.batches import prompt
-from tinydecouple.training.checkpoint import load_config, load_model, open_run
-from tinydecouple.training.decoupler import DecoupleOptions
+from tinydecouple.training.checkpoint import is_complete, load_config, load_model, open_run
 from tinydecouple.training.pipeline import decouplers, finetune, new_tokenizer, pretrain, run_corpus, same_corpus
-from tinydecouple.training.train import TrainOptions
 
-T = TypeVar("T")
 MOST_INPUT = 2**26  # bytes that translate reads
-LONG_KEY = 80  # characters; beyond them keys are not compared, which takes the product of their lengths
-
-
-def options(kind: type[T], args: argparse.Namespace, prefix: str = "") -> T:
-    return kind(**{f.name: getattr(args, f"{prefix}{f.name}".replace("-", "_")) for f in dataclasses.fields(kind)})
 
 
 def demo_command(args: argparse.Namespace) -> None:
@@ -49,6 +42,8 @@ def demo_command(args: argparse.Namespace) -> None:
     if not decouple.refreshes:
         raise TinyDecoupleError("`refreshes` 0: the demo compares with decoupling; use finetune for a run "
                                 "without a probe")
+    if args.json and not args.smoke:
+        raise TinyDecoupleError("`json` goes with `smoke`")
     arms = choose_arms(demo_arms(decouple.strength), args.arms)
     decouple = dataclasses.replace(decouple, strength=0.0)  # what the first arm has, and each arm may change
     device, run, started = pick_device(args.device), args.run, time.perf_counter()
@@ -61,22 +56,27 @@ def demo_command(args: argparse.Namespace) -> None:
               "arms": [dataclasses.asdict(arm) for arm in arms], "corpus": dataclasses.asdict(corpus_options),
               "model": dataclasses.asdict(model_options), "pretrain": dataclasses.asdict(pretraining),
               "train": dataclasses.asdict(training), "decouple": dataclasses.asdict(decouple)}
-    open_run(run, config, args.overwrite)
-    if not (run / "table.md").exists():
-        def say_at(text: str) -> None:
-            say(f"{text} (at {time.perf_counter() - started:.0f} s)")
+    scoring = 0.0
+    with open_run(run, config, args.overwrite):
+        made = all((run / name).exists() for name in ("scores.json", "table.md")) and all(
+            is_complete(run / name) for name in ("pretrained", *(arm.name for arm in arms)))
+        if not made:
+            def say_at(text: str) -> None:
+                say(f"{text} (at {time.perf_counter() - started:.0f} s)")
 
-        say_at(f"{run}: pretraining, so that the standard is dominant")
-        pretrain(run / "pretrained", corpus, tokenizer, corpus_options, model_options, pretraining, device)
-        train_arms(run, arms, run / "pretrained", corpus, training, decouple, device, say_at)
-        say_at("translating and scoring the test split")
-        systems = {arm.name: score_run(run / arm.name, corpus, "test", args.beam, device) for arm in arms}
-        result = report.compare(systems, corpus, args.seed)
-        write_json(run / "scores.json", result)
-        examples = report.side_by_side(systems, corpus.pivot)
-        write(run / "table.md", f"{report.summary(result, 'test')}\n{report.dialect_rows(result)}\n"
-                                f"```\n{examples}\n```\n")
-        say(f"done in {time.perf_counter() - started:.0f} s{peak_memory()}")
+            say_at(f"{run}: pretraining, so that the standard is dominant")
+            pretrain(run / "pretrained", corpus, tokenizer, corpus_options, model_options, pretraining, device)
+            train_arms(run, arms, run / "pretrained", corpus, training, decouple, device, say_at)
+            say_at("translating and scoring the test split")
+            scoring = time.perf_counter()
+            systems = {arm.name: score_run(run / arm.name, corpus, "test", args.beam, device) for arm in arms}
+            result = report.compare(systems, corpus, args.seed)
+            write_json(run / "scores.json", result)
+            examples = report.side_by_side(systems, corpus.pivot)
+            write(run / "table.md", f"{report.summary(result, 'test')}\n{report.dialect_rows(result)}\n"
+                                    f"```\n{examples}\n```\n")
+            scoring = time.perf_counter() - scoring
+            say(f"done in {time.perf_counter() - started:.0f} s{peak_memory()}")
     result = read_result(run / "scores.json", [arm.name for arm in arms])
     print(read_text(run / "table.md"))
     if left_out := [arm.name for arm in demo_arms(0) if arm.name not in {a.name for a in arms}]:
@@ -84,51 +84,8 @@ def demo_command(args: argparse.Namespace) -> None:
                       f"control: demo `arms` {args.arms},{','.join(left_out)} `run` {run}-controlled adds it.\n"))
     drawn = figures.draw(run, result, {arm.name: run / arm.name for arm in arms})
     print(f"run directory: {run}\nfigures: {', '.join(map(str, drawn)) or 'none; pip install matplotlib, then again'}")
-
-
-def corpus_command(args: argparse.Namespace) -> None:
-    chosen = options(CorpusOptions, args)
-    if args.show is not None:
-        print(show(chosen, clean(args.show)[0]))
-        return
-    for path in (args.export, args.figure):
-        if path and is_read(chosen, path):
-            raise TinyDecoupleError(f"{path}: is part of the corpus that is read; name another file")
-    corpus = load_corpus(chosen, strict=False)  # to look at, even if some of it cannot be trained
-    if args.export:
-        write(args.export, write_tsv(corpus))
-        say(f"wrote {args.export}")
-        return
-    matrix = distances(corpus, every=args.figure is not None or len(corpus.varieties) <= MANY)
-    print(summary(corpus, matrix, lambda variety: region_of(chosen, corpus.standard, variety)))
-    if args.figure and not figures.draw_distances(args.figure, matrix, list(corpus.varieties)):
-        raise TinyDecoupleError("a picture needs matplotlib; pip install matplotlib")
-
-
-def show(chosen: CorpusOptions, key: str) -> str:
-    """One meaning in every variety; of the phrasebook, any of its meanings, the cities by region."""
-    if chosen.corpus != "phrasebook":
-        corpus = load_corpus(dataclasses.replace(chosen, per_variety=sys.maxsize), strict=False)
-        if key not in corpus.texts:
-            known = [shorten(known, LONG_KEY) for known in islice(corpus.texts, 10_000)]
-            alike = get_close_matches(key[:LONG_KEY], known) or known[:3]
-            raise TinyDecoupleError(f"{shorten(key)}: no such key; some are {', '.join(alike)}")
-        row = corpus.texts[key]
-        return "\n".join(f"{variety:8} {row[variety]}" for variety in corpus.varieties if variety in row)
-    tables = phrasebook(chosen.table_folder)
-    by_key = {meaning.key: meaning for meaning in meanings(tables)}
-    if key not in by_key:
-        key = shorten(key, LONG_KEY)
-        alike = get_close_matches(key, [k for k in by_key if k.startswith(key.split("/")[0] + "/")] or by_key, 3, 0)
-        raise TinyDecoupleError(f"{key}: no such meaning; keys are like {', '.join(alike)}")
-    lines = [f"{by_key[key].key}: {tables.templates[by_key[key].template].domain}"]
-    lines += [f"  {v:4} {name:24} {render(tables, by_key[key], v)}"
-              for v, name in (("en", "English"), ("msa", "Modern Standard Arabic"))]
-    for region_name in dict.fromkeys(city["region"] for city in tables.cities.values()):
-        lines.append(region_name.title())
-        lines += [f"  {code:4} {city['city']:24} {render(tables, by_key[key], code)}"
-                  for code, city in tables.cities.items() if city["region"] == region_name]
-    return "\n".join(lines)
+    if args.smoke and smoke.report(smoke.checks(run, corpus, device, scoring), args.json, device):
+        sys.exit(1)
 
 
 def pretrain_command(args: argparse.Namespace) -> None:
@@ -165,13 +122,14 @@ def probe_command(args: argparse.Namespace) -> None:
     if folder:
         numbers = {layer: {name: value.tolist() if name == "angles" else value for name, value in measures.items()
                            if name != "plane"} for layer, measures in layers.items()}
-        write(folder / "table.md", text)
-        write_json(folder / "scores.json", {"names": states.names, "layers": numbers})
         regions = {name: name for name in states.names}
         if args.run:
             corpus_options = CorpusOptions(**load_config(args.run)["corpus"])
             regions = {name: region_of(corpus_options, states.names[0], name) for name in states.names}
-        drawn = figures.draw_probing(folder, layers, states.names, states.y, regions.get)
+        with locked(folder):
+            write(folder / "table.md", text)
+            write_json(folder / "scores.json", {"names": states.names, "layers": numbers})
+            drawn = figures.draw_probing(folder, layers, states.names, states.y, regions.get)
         print(f"written to {folder}{'' if drawn else '; pictures need pip install matplotlib'}")
 
 
@@ -207,14 +165,30 @@ def evaluate_command(args: argparse.Namespace) -> None:
     print(text)
 
 
-def flagged(message: str) -> str:
-    """The library names a `learning_rate`; the command line spells the option that sets it."""
-    return re.sub(r"`([a-z_]+)`", lambda name: "--" + name[1].replace("_", "-"), message)
+def bench_command(args: argparse.Namespace) -> None:
+    device, corpus = pick_device(args.device), load_corpus(CorpusOptions())
+    result = benchmark_report.measure(corpus, new_tokenizer(corpus, ModelOptions()), device, args.rounds)
+    print(benchmark_report.text(result))
+    if args.json:
+        write_json(args.json, result)
+    if args.figure and not benchmark_report.draw(args.figure, result):
+        raise TinyDecoupleError("a picture needs matplotlib; pip install matplotlib")
 
 
-def say(text: str) -> None:
-    """A line of progress, for people; the result goes to standard output."""
-    print(text, file=sys.stderr, flush=True)
+def rerun_command(args: argparse.Namespace) -> None:
+    if not (args.check or args.into):
+        raise TinyDecoupleError("rerun: name a folder by `into`, or pass `check`")
+    with tempfile.TemporaryDirectory(prefix="tinydecouple-") as temporary:
+        folder = args.into or Path(temporary)
+        originals = rerun(args.run, folder, pick_device(args.device), say)
+        if not args.check:
+            say(f"made again: {folder}")
+            return
+        results = [compare(original, folder / name) for name, original in originals.items()]
+    for found in results:
+        same = f"identical: {found.weights:,} weights bit for bit, {found.records:,} lines of log"
+        print("\n  ".join([f"{found.run}: {'differs' if found.differences else same}", *found.differences]))
+    sys.exit(int(any(found.differences for found in results)))
 
 
 def peak_memory() -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from tinydecouple.cli import main
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.evaluation import figures, probe_report
+from tinydecouple.evaluation import probe_report
 from tinydecouple.evaluation.probe_report import (
     States,
     gather_states,
@@ -92,6 +92,17 @@ def test_a_direction_that_dominates_is_shown_and_warns_nobody(planted, recwarn, 
     assert found["null"] == pytest.approx(95)
 
 
+def test_the_constant_guess_is_the_larger_class_also_where_that_is_the_standard(planted, monkeypatch):
+    """An accuracy of 0.8 says nothing where four in five states are the standard's; fits of 5 steps do."""
+    for module in (probe_report, codelength):
+        monkeypatch.setattr(module, "fit", lambda probe, h, y, rng, steps=None: fit(probe, h, y, rng, 5))
+    monkeypatch.setattr(probe_report, "angle_null", lambda *args: np.zeros(3))
+    y = (np.arange(300) % 5 == 4) * (1 + np.arange(300) // 5 % 2)
+    found = probe_layer(planted.h[1][:300], States({}, y, np.arange(300) // 5, planted.names), 2,
+                        np.random.default_rng(1))
+    assert found["constant_accuracy"] == pytest.approx(0.8), "every sentence has four states of the standard in five"
+
+
 def test_states_of_a_run_are_balanced_and_keep_sentences_whole(corpus, tokenizer, model):
     states = gather_states(model, tokenizer, corpus, "train", 20, np.random.default_rng(1))
     counts = np.bincount(states.y)
@@ -166,12 +177,14 @@ def test_the_command_on_a_run_and_on_the_planted_sample(runs, tmp_path, capsys):
 
 def test_pictures_hold_what_was_found(planted, found, tmp_path, monkeypatch):
     """Angles and plane are those of the layer with the shortest code, here the second."""
-    pytest.importorskip("matplotlib")
-    axes, real = {}, figures.save
-    monkeypatch.setattr(figures, "save", lambda figure, path: (
-        axes.update({path.stem: figure.axes[0]}), real(figure, path))[1])
+    agg = pytest.importorskip("matplotlib.backends.backend_agg")
+    from tinydecouple.evaluation.figures import draw_probing
+
+    axes, real = {}, agg.FigureCanvasAgg.print_png
+    monkeypatch.setattr(agg.FigureCanvasAgg, "print_png", lambda canvas, path: (
+        axes.update({path.stem: canvas.figure.axes[0]}), real(canvas, path)))
     noise, signal = found
-    paths = figures.draw_probing(tmp_path, {3: noise, 5: signal}, planted.names, planted.y, lambda name: name[0])
+    paths = draw_probing(tmp_path, {3: noise, 5: signal}, planted.names, planted.y, lambda name: name[0])
     assert [p.name for p in paths] == ["code_length.png", "angles.png", "states.png"]
     assert all(p.read_bytes().startswith(b"\x89PNG") for p in paths)
     variational = axes["code_length"].lines[0]

@@ -5,7 +5,8 @@ import pytest
 from sacrebleu.metrics import CHRF
 from sacrebleu.significance import PairedTest
 
-from tinydecouple.evaluation.score import chrf, direction
+from tinydecouple.evaluation.chrf import METRIC, chrf
+from tinydecouple.evaluation.score import direction
 from tinydecouple.evaluation.significance import paired_bootstrap
 
 
@@ -55,6 +56,19 @@ def test_directions_of_one_key_are_drawn_together(rng):
     assert ten == pytest.approx(one), "directions are drawn apart, which makes the interval too narrow"
 
 
+def test_a_sentence_is_drawn_by_its_key_not_by_its_place(rng):
+    """The same sentences in reverse order are the same sentences, so beside the first direction they change nothing;
+    drawn by place they would be other ones, and their mean would vary less."""
+    def reverse(d):
+        return direction(d.source, d.target, d.keys[::-1], d.sources[::-1], d.references[::-1], d.outputs[::-1])
+
+    better = system(rng, 100, 0.7)
+    lesser = worse(better, rng, 0.3)
+    one = paired_bootstrap([lesser], [better], np.random.default_rng(0))
+    two = paired_bootstrap([lesser, reverse(lesser)], [better, reverse(better)], np.random.default_rng(0))
+    assert two == pytest.approx(one), f"got {two}, expected {one}: are a direction's keys looked up?"
+
+
 def test_systems_that_are_not_aligned(rng):
     with pytest.raises(ValueError, match="not aligned"):
         paired_bootstrap([system(rng, 5, 1)], [system(rng, 5, 1, "a2")], rng)
@@ -71,3 +85,14 @@ def test_agrees_with_sacrebleus_bootstrap_of_one_score(rng, monkeypatch):
                            test_type="bs", n_samples=1000)()
     theirs = scores["chrF2++"][0].ci
     assert (high - low) / 2 == pytest.approx(theirs, rel=0.15), f"{(high - low) / 2:.2f}, theirs {theirs:.2f}"
+
+
+def test_the_same_as_sacrebleus_formula_on_each_resample(rng):
+    """The draws written out, one score at a time; the second direction lacks some keys."""
+    better = [system(rng, 40, 0.7), system(rng, 30, 0.6, "a2")]
+    lesser = [worse(d, rng, 0.3) for d in better]
+    drawn = np.random.default_rng(3).multinomial(40, np.full(40, 1 / 40), size=200)
+    score = lambda d, times: METRIC._compute_f_score((times[:len(d.keys)] @ d.statistics).tolist())  # noqa: E731
+    expected = [np.mean([score(b, times) - score(a, times) for a, b in zip(lesser, better)]) for times in drawn]
+    got = paired_bootstrap(lesser, better, np.random.default_rng(3), resamples=200)
+    assert got == pytest.approx(np.percentile(expected, (2.5, 97.5)), abs=1e-9), "the resamples or scores are others"

@@ -3,9 +3,8 @@
 import pytest
 
 from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.options import DecoupleOptions, TrainOptions
 from tinydecouple.study.conditions import Arm, apply, choose_arms, demo_arms
-from tinydecouple.training.decoupler import DecoupleOptions
-from tinydecouple.training.train import TrainOptions
 
 
 def test_an_arm_changes_its_own_options_and_no_other():

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinydecouple.files import write
+from tinydecouple.files import locked, write
 from tinydecouple.training.validate import read_records
 
 COLOURS = ("tab:orange", "tab:blue", "tab:green", "tab:purple", "tab:red", "tab:brown", "tab:pink")  # arms, in order
@@ -24,22 +24,25 @@ def draw(run: Path, result: dict[str, Any], arms: dict[str, Path]) -> list[Path]
         return []
     figures = {"gains": gains(Figure(figsize=(8, 7), layout="constrained"), result),
                "training": training(Figure(figsize=(10, 6), layout="constrained"), arms)}
-    return [save(figure, run / "figures" / f"{name}.png") for name, figure in figures.items()]
+    return save(run / "figures", figures)
 
 
-def save(figure: Any, path: Path) -> Path:
-    """Write a figure as PNG, whole or not at all, as files.write does."""
+def save(folder: Path, figures: dict[str, Any]) -> list[Path]:
+    """Write each figure to NAME.png in a folder; returns the paths."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    png = BytesIO()
-    FigureCanvasAgg(figure).print_png(png)
-    write(path, png.getvalue())
-    return path
+    with locked(folder):
+        for name, figure in figures.items():
+            picture = BytesIO()
+            FigureCanvasAgg(figure).print_png(picture)
+            write(folder / f"{name}.png", picture.getvalue())
+    return [folder / f"{name}.png" for name in figures]
 
 
 def draw_distances(path: Path, matrix: np.ndarray, names: list[str]) -> bool:
     """Write a heat map of chrF between varieties, (v, v); returns False without matplotlib."""
     try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         return False
@@ -50,7 +53,9 @@ def draw_distances(path: Path, matrix: np.ndarray, names: list[str]) -> bool:
     axis.set_yticks(range(len(names)), names)
     axis.set_title("chrF between varieties")
     figure.colorbar(image)
-    save(figure, path)
+    picture = BytesIO()
+    FigureCanvasAgg(figure).print_png(picture)
+    write(path, picture.getvalue())
     return True
 
 
@@ -88,7 +93,7 @@ def draw_probing(folder: Path, layers: dict[int, dict[str, Any]], names: list[st
         axis.plot(here[:, 0], here[:, -1], ".", markersize=3, alpha=0.5, label=label)
     axis.set(title=f"layer {best}: states on the first two all-variety directions")
     axis.legend(markerscale=4, fontsize=8)
-    return [save(figure, folder / f"{name}.png") for name, figure in figures.items()]
+    return save(folder, figures)
 
 
 def gains(figure: Any, result: dict[str, Any]) -> Any:

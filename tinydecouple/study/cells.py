@@ -7,12 +7,12 @@ import torch
 
 from tinydecouple.evaluation import report
 from tinydecouple.evaluation.score import Direction, translate
+from tinydecouple.files import locked
+from tinydecouple.options import DecoupleOptions, TrainOptions
 from tinydecouple.study.conditions import Arm, apply
 from tinydecouple.text.corpus import ParallelCorpus
 from tinydecouple.training.checkpoint import load_model
-from tinydecouple.training.decoupler import DecoupleOptions
 from tinydecouple.training.pipeline import finetune
-from tinydecouple.training.train import TrainOptions
 
 
 def train_arms(folder: Path, arms: tuple[Arm, ...], start: Path, corpus: ParallelCorpus, options: TrainOptions,
@@ -29,7 +29,8 @@ def train_arms(folder: Path, arms: tuple[Arm, ...], start: Path, corpus: Paralle
 def score_run(run: Path, corpus: ParallelCorpus, split: str, beam: int, device: torch.device) -> list[Direction]:
     """Translate a split and leave translations.tsv and scores.json in a folder of the run named after it."""
     model, tokenizer, _ = load_model(run, device)
-    system = translate(model, tokenizer, corpus, split, beam, label=f"translating, {run.name}")
-    report.write_translations(run / split, system)
-    report.write_scores(run / split, system, corpus, {"split": split, "beam": beam})
+    with locked(run / split):
+        system = translate(model, tokenizer, corpus, split, beam, label=f"translating, {run.name}")
+        report.write_translations(run / split, system)
+        report.write_scores(run / split, system, corpus, {"split": split, "beam": beam})
     return system

@@ -6,7 +6,6 @@ functions of method/, in NumPy; one autograd.Function hands that gradient to PyT
 """
 
 import warnings
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,43 +15,12 @@ from torch import Tensor
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.method import projection
 from tinydecouple.method.codelength import entropy_bits, null_bits, variational_bits
-from tinydecouple.method.probe import PRIORS, VariationalProbe, fit, new_probe
+from tinydecouple.method.probe import VariationalProbe, fit, new_probe
 from tinydecouple.method.states import StatesWarning, check_width, dominance, standardise
-from tinydecouple.method.subspace import ESTIMATORS, estimator, principal_angles
-from tinydecouple.options import option
-from tinydecouple.training.gather import PENALISED, TOKENS
+from tinydecouple.method.subspace import estimator, principal_angles
+from tinydecouple.options import DecoupleOptions
 
-NULLS = 5  # fits per run, roughly, of the null that code lengths are compared with
-
-
-@dataclass(frozen=True)
-class DecoupleOptions:
-    """What the paper leaves open, one option each; measurements: THEORY.md, section 12."""
-
-    strength: float = option(0.1, "lambda, weight of the penalty; 0 observes only", least=0)
-    schedule: str = option("constant", "strength over the run: warm-up rises from 0 until "
-                           "half-way, decay falls to 0", choices=("constant", "warm-up", "decay"))
-    layer: str = option("1", "block whose output is probed and penalised; several, such as 1,3, "
-                        "each have a probe and a penalty of their own, and the penalties are "
-                        "added; 0 is the embedding")
-    labels: str = option("one-vs-rest", "classes of the probe: the standard against the dialects, "
-                         "or one class per variety", choices=("one-vs-rest", "all-varieties"))
-    subspace: str = option("probe", "estimator of the subspace that is penalised",
-                           choices=tuple(ESTIMATORS))
-    frozen: bool = option(False, "keep the first refresh's subspace and mean for the whole run")
-    rank: int = option(1, "dimension k of the subspace; for a probe at most classes - 1", least=1)
-    refreshes: int = option(20, "refits of the probe per run (fewer if steps are few); 0: no probe",
-                            least=0)
-    tokens: str = option("target", "which text's tokens are probed and penalised", choices=TOKENS)
-    penalised: str = option("all", "whose tokens are penalised", choices=PENALISED)
-    centred: bool = option(True, "subtract the mean state of the probe's sample first")
-    squared: bool = option(False, "penalise the squared norm, whose gradient vanishes for states "
-                           "nearly outside")
-    normalised: bool = option(False, "divide states by their length first, so that shrinking them "
-                              "does not lower the penalty")
-    prior: str = option("normal", "prior of the probe's weights", choices=PRIORS)
-    probe_states: int = option(4096, "states gathered per refit", least=64, most=10_000_000)
-    probe_steps: int = option(150, "Adam steps per refit", least=1, most=1_000_000)
+NULLS = 5  # fits per run of the null that code lengths are compared with, from the first refresh on
 
 
 def strength_at(options: DecoupleOptions, step: int, total: int) -> float:
@@ -109,10 +77,10 @@ class Decoupler:
 
         Returns a record for the log, with code lengths in bits per state: code_bits, and kl_bits,
         the KL's part of it; entropy_bits, H(Y); states, how many; angle_degrees, the largest
-        principal angle to the previous estimate (None at first); at about NULLS of the refreshes,
-        null_bits, the code length of labels dealt at random by a probe that is refitted likewise
-        (else None), and dominance, the share of the states' variance along one direction. Raises
-        TinyDecoupleError for states or labels that a probe cannot be fitted to.
+        principal angle to the previous estimate (None at first); at NULLS of the refreshes (at all,
+        if there are no more), null_bits, the code length of labels dealt at random by a probe that
+        is refitted likewise (else None), and dominance, the share of the states' variance along one
+        direction. Raises TinyDecoupleError for states or labels that a probe cannot be fitted to.
         """
         options = self.options
         h, mean, _ = standardise(h)
@@ -132,7 +100,7 @@ class Decoupler:
         record = {"code_bits": (kl + cross_entropy) / len(y), "kl_bits": kl / len(y),
                   "null_bits": None, "entropy_bits": entropy_bits(y) / len(y), "states": len(y),
                   "angle_degrees": angle}
-        if self.refreshes % max(1, options.refreshes // NULLS) == 0:
+        if self.refreshes * NULLS % max(1, options.refreshes) < NULLS:  # 5 of 8: 0, 2, 4, 5 and 7
             record |= self._diagnose(h, y, rng.spawn(1)[0])  # its own stream: it changes no run
         self.refreshes += 1
         return record

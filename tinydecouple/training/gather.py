@@ -9,8 +9,6 @@ from tinydecouple.model.transformer import Transformer
 from tinydecouple.options import shown
 from tinydecouple.training.batches import NO_VARIETY, Batch, Example, bucket, collate
 
-TOKENS = ("target", "source", "all")
-PENALISED = ("all", "dialects", "standard")
 BATCH_TOKENS = 4096  # tokens per batch when only the forward pass runs
 
 

@@ -4,7 +4,6 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,10 @@ from tqdm import tqdm
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.files import write
 from tinydecouple.model.transformer import Transformer
-from tinydecouple.options import option
+from tinydecouple.options import TrainOptions
 from tinydecouple.text.tokenizer import Tokenizer
 from tinydecouple.training.batches import IGNORE, Batch, Example, bucket, collate
-from tinydecouple.training.checkpoint import load_checkpoint, save_checkpoint
+from tinydecouple.training.checkpoint import load_checkpoint, restore_log, save_checkpoint
 from tinydecouple.training.decoupler import Decoupler, classes_of, strength_at
 from tinydecouple.training.gather import (
     BATCH_TOKENS,
@@ -29,25 +28,12 @@ from tinydecouple.training.gather import (
     draw_examples,
     penalised,
 )
-from tinydecouple.training.validate import damaged, read_records
+from tinydecouple.training.record import require_finite, session
+from tinydecouple.training.validate import damaged, records_in
 from tinydecouple.training.validate_checkpoint import check_unfinished, check_weights
 
 CHECKPOINTS = 20  # per run without a probe: an interrupted run loses at most 5 %
 ORDER, REFRESH = 0, 1  # uses of randomness, part of a generator's seed: independent streams
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    epochs: int = option(2, "passes over the training data", least=1, most=1_000_000)
-    learning_rate: float = option(4e-3, "AdamW's peak learning rate: linear warm-up over a tenth "
-                                  "of the run, then cosine decay to 0", least=0)
-    batch_tokens: int = option(1024, "tokens per batch, padding included", least=1, most=10_000_000)
-    weight_decay: float = option(0.01, "weight decay of AdamW, on matrices only", least=0)
-    standard_weight: float = option(1.0, "weight of the loss on the standard's tokens; below 1 is "
-                                    "the control that merely down-weights the standard", least=0)
-    max_grad_norm: float = option(1.0, "maximum gradient norm, to which larger gradients are "
-                                  "scaled down; 0: off, no clipping", least=0)
-    seed: int = option(1, "seed of initial weights, batch order and probe noise", least=0)
 
 
 def rate_at(options: TrainOptions, step: int, total: int) -> float:
@@ -92,38 +78,46 @@ def mean_loss(model: Transformer, examples: list[Example], pad: int) -> float:
 
 def train(model: Transformer, tokenizer: Tokenizer, examples: list[Example], dev: list[Example],
           options: TrainOptions, run: Path, cores: dict[int, Decoupler] | None = None,
-          label: str = "training") -> None:
+          label: str = "training", stop: int | None = None) -> None:
     """Train in place; leave log and checkpoint in `run`.
 
     An interrupted run continues as if it had not been, bit for bit on a CPU. cores: layer -> its
     decoupler; None or an empty dict for a run without a probe. Batches depend on options.seed and
     the epoch alone, so runs that differ in their decouplers see the same ones. At each refresh
     (without a decoupler, CHECKPOINTS times) the loss on `dev` is logged and the state is saved.
+    stop: step to stop before, as an interrupted run does. Raises TinyDecoupleError if training
+    diverges, at the last step, too: such a run is never complete.
     """
     cores = cores or {}
     total = options.epochs * len(_order(examples, options, 0))
     refreshes = next(iter(cores.values())).options.refreshes if cores else CHECKPOINTS
     every = max(1, math.ceil(total / refreshes))
     optimizer = make_optimizer(model, options)
-    resumed = resume(run, model, optimizer, cores, total)
+    resumed = resume(run, model, tokenizer, optimizer, cores, total)
     if resumed is None:
         return
     done, log = resumed
+    new = not log
+    log.append(session(run, log, done, model.embedding.weight.device))
     started = time.perf_counter() - max((record.get("seconds", 0.0) for record in log), default=0.0)
 
     def check_dev(step: int, **record: int) -> None:
-        log.append({**record, "step": step, "dev_loss": mean_loss(model, dev, tokenizer.pad),
+        loss = mean_loss(model, dev, tokenizer.pad)
+        require_finite(loss, step, model)
+        log.append({**record, "step": step, "dev_loss": loss,
                     "seconds": round(time.perf_counter() - started, 2)})
 
     model.train()
     with tqdm(total=total, initial=done, desc=label, unit=" steps", disable=None,
               leave=False) as bar:
         for step, rows in batches_from(done, examples, options):
-            if step % every == 0 and (step > done or not log):
+            if step == stop:
+                return
+            if step % every == 0 and (step > done or new):
                 number = {"refresh": step // every, "step": step}
+                check_dev(**number)  # first: no probe is fitted to states that diverged
                 records = refresh(model, cores, examples, tokenizer.pad, options, step)
                 log += [number | record for record in records]
-                check_dev(**number)
                 save(run, model, tokenizer, log, step, optimizer, cores)
             batch = collate(rows, tokenizer.pad)
             record = train_step(model, optimizer, batch, options, cores, step, total)
@@ -185,9 +179,7 @@ def train_step(model: Transformer, optimizer: torch.optim.Optimizer, batch: Batc
         record |= {"penalty": sum(p.item() for p in penalties.values()), "strength": strength}
         if len(cores) > 1:
             record["penalty_by_layer"] = {layer: p.item() for layer, p in penalties.items()}
-    if not math.isfinite(loss.item()):
-        raise TinyDecoupleError(f"the loss is {loss.item()} at step {step}; lower `learning_rate` "
-                                "or `strength`, with `overwrite`")
+    require_finite(loss.item(), step)
     record["learning_rate"] = rate_at(options, step, total)
     for group in optimizer.param_groups:
         group["lr"] = record["learning_rate"]
@@ -202,42 +194,47 @@ def train_step(model: Transformer, optimizer: torch.optim.Optimizer, batch: Batc
 def save(run: Path, model: Transformer, tokenizer: Tokenizer, log: list[dict[str, Any]], step: int,
          optimizer: torch.optim.Optimizer | None = None,
          cores: dict[int, Decoupler] | None = None) -> None:
-    """Write log and checkpoint: to continue from `step` if an optimiser is given, else complete."""
-    write(run / "log.jsonl", "".join(json.dumps(record) + "\n" for record in log))
+    """Write checkpoint and log: to continue from `step` if an optimiser is given, else complete."""
+    text = "".join(json.dumps(record) + "\n" for record in log)
     proto = torch.frombuffer(bytearray(tokenizer.proto), dtype=torch.uint8)
     state = {"model": model.state_dict(), "step": step, "complete": optimizer is None,
-             "tokenizer": proto}
+             "tokenizer": proto, "log": text}
     if optimizer is not None:
         decouplers = {layer: core.state() for layer, core in cores.items()}
         state |= {"optimizer": optimizer.state_dict(), "decouplers": decouplers}
     save_checkpoint(run, state)
+    write(run / "log.jsonl", text)
 
 
-def resume(run: Path, model: Transformer, optimizer: torch.optim.Optimizer,
-           cores: dict[int, Decoupler], total: int) -> tuple[int, list[dict[str, Any]]] | None:
-    """Load what a run of `total` steps has saved: the next step and the log; None if complete."""
-    saved = load_checkpoint(run)
+def resume(run: Path, model: Transformer, tokenizer: Tokenizer, optimizer: torch.optim.Optimizer,
+           cores: dict[int, Decoupler],
+           total: int) -> tuple[int, list[dict[str, Any]]] | None:
+    """Load what a run of `total` steps has saved: the next step and the log; None if complete.
+
+    Raises TinyDecoupleError if it is damaged, or was begun with another tokeniser: pieces have
+    other numbers.
+    """
+    saved = load_checkpoint(run, mend=True)
     if saved is None:
         return 0, []
-    check_weights(saved["model"], model.sizes, run / "checkpoint.pt")
+    path = run / "checkpoint.pt"
+    check_weights(saved["model"], model.state_dict(), path)
+    log = records_in(saved["log"], path)
     if not saved["complete"]:
-        check_unfinished(saved, optimizer, cores, total, run / "checkpoint.pt")
+        check_unfinished(saved, optimizer, cores, total, path)
+        if [r["step"] for r in log if "loss" in r] != list(range(saved["step"])):
+            damaged(path, f"log: not one line for each step before {saved['step']}")
+    restore_log(run, saved)
     model.load_state_dict(saved["model"])
     if saved["complete"]:
         return None
+    if saved["tokenizer"].numpy().tobytes() != tokenizer.proto:
+        raise TinyDecoupleError(f"{run}: begun with another tokeniser, perhaps of another "
+                                "sentencepiece; bring that back or train again with `overwrite`")
     optimizer.load_state_dict(saved["optimizer"])
     for layer, core in cores.items():
         core.restore(saved["decouplers"][layer])
-    return saved["step"], read_log(run, saved["step"])
-
-
-def read_log(run: Path, done: int) -> list[dict[str, Any]]:
-    """The log up to a checkpoint at step `done`, without what was written after it."""
-    records = [r for r in read_records(run / "log.jsonl")
-               if r["step"] < done or (r["step"] == done and "refresh" in r)]
-    if [r["step"] for r in records if "loss" in r] != list(range(done)):
-        damaged(run / "log.jsonl", f"not one line for each step before {done}")
-    return records
+    return saved["step"], log
 
 
 def _order(examples: list[Example], options: TrainOptions, epoch: int) -> list[list[Example]]:

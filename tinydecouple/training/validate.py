@@ -12,17 +12,18 @@ from typing import Any, NoReturn
 
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.files import read_regular
-from tinydecouple.model.transformer import ModelOptions
-from tinydecouple.options import fault, shown
+from tinydecouple.options import DecoupleOptions, ModelOptions, TrainOptions, fault, shown
 from tinydecouple.text.readers import CorpusOptions
-from tinydecouple.training.decoupler import DecoupleOptions
 
 MOST_LOG = 2**30  # bytes of log.jsonl
-ENTRIES = {"version": str, "kind": str, "corpus_sha256": str, "start_sha256": str, "beam": int,
-           "arms": list}
+ENTRIES = {"marker": str, "version": str, "kind": str, "corpus_sha256": str, "start_sha256": str,
+           "beam": int, "arms": list, "of": dict}
+SECTIONS = {"corpus": CorpusOptions, "model": ModelOptions, "pretrain": TrainOptions,
+            "train": TrainOptions, "decouple": DecoupleOptions}
 NEEDED = {  # by the kind of run
     "pretrain": ("corpus", "corpus_sha256", "model", "train"),
     "finetune": ("corpus", "corpus_sha256", "model", "pretrain", "train", "decouple"),
+    "rerun": ("of",),
     "demo": ("corpus", "corpus_sha256", "model", "pretrain", "train", "decouple", "beam", "arms")}
 COUNTS = ("step", "layer", "refresh", "states")  # whole numbers of a record in the log
 MEASURES = ("loss", "dev_loss", "penalty", "strength", "learning_rate", "code_bits", "kl_bits",
@@ -39,18 +40,14 @@ def check_config(config: dict[str, Any], path: Path) -> dict[str, Any]:
 
     path: of the file, for messages.
     """
-    from tinydecouple.training.train import TrainOptions  # train imports checkpoint, and that this
-
-    sections = {"corpus": CorpusOptions, "model": ModelOptions, "pretrain": TrainOptions,
-                "train": TrainOptions, "decouple": DecoupleOptions}
     if not isinstance(config.get("kind"), str) or config["kind"] not in NEEDED:
         damaged(path, f"kind {shown(config.get('kind'))!r}, expected {', '.join(NEEDED)}")
     for name in NEEDED[config["kind"]]:
         if name not in config:
             damaged(path, f"{name} is missing")
     for name, value in config.items():
-        if name in sections:
-            _check_section(value, sections[name], name, path)
+        if name in SECTIONS:
+            _check_section(value, SECTIONS[name], name, path)
         elif name not in ENTRIES:
             damaged(path, f"unknown entry {shown(name)!r}")
         elif type(value) is not ENTRIES[name]:
@@ -81,13 +78,20 @@ def _seen(value: Any) -> str:
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """The records of a log.jsonl, each an object whose steps, layers and measures are numbers."""
+    """The records of a log.jsonl, checked as records_in does."""
     try:
-        lines = read_regular(path, MOST_LOG).decode("utf-8").splitlines()
+        return records_in(read_regular(path, MOST_LOG).decode("utf-8"), path)
     except (OSError, UnicodeDecodeError) as error:
         damaged(path, getattr(error, "strerror", None) or "not UTF-8")
+
+
+def records_in(text: str, path: Path) -> list[dict[str, Any]]:
+    """The records of a log, each an object whose steps, layers and measures are numbers.
+
+    path: of the file that holds the log, for messages.
+    """
     records = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         try:
             records.append(json.loads(line))
             wrong = _fault_of_record(records[-1])

@@ -42,7 +42,8 @@ def check_state(state: Any, path: Path) -> dict[str, Any]:
     """Return a loaded checkpoint if it has its entries, each of its type; tensors are as loaded."""
     if not isinstance(state, dict):
         damaged(path, f"it holds {type(state).__name__}, expected a dict")
-    _check_entries(state, {"model": dict, "step": int, "complete": bool, "tokenizer": Tensor}, path)
+    expected = {"model": dict, "step": int, "complete": bool, "tokenizer": Tensor, "log": str}
+    _check_entries(state, expected, path)
     if isinstance(state["step"], bool) or not 0 <= state["step"] < 2**63:
         damaged(path, f"step {shown(state['step'])}")
     return state
@@ -78,10 +79,14 @@ def check_tokenizer(proto: Tensor, vocabulary: int, path: Path) -> Tokenizer:
     return tokenizer
 
 
-def check_weights(weights: dict[str, Any], sizes: dict[str, int], path: Path) -> None:
-    """Check the tensors against those of a Transformer of these sizes, made without memory."""
+def weights_of(sizes: dict[str, int]) -> dict[str, Tensor]:
+    """A Transformer's weights at these sizes, made without taking memory: shapes and dtypes."""
     with torch.device("meta"):
-        expected = Transformer(**sizes).state_dict()
+        return Transformer(**sizes).state_dict()
+
+
+def check_weights(weights: dict[str, Any], expected: dict[str, Tensor], path: Path) -> None:
+    """Check a model's tensors against those that it should have."""
     _check_tensors(weights, expected, "model", path)
 
 
