@@ -11,15 +11,13 @@ import torch
 from torch import Tensor
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.model.transformer import ModelOptions
+from tinydecouple.options import DecoupleOptions, ModelOptions, TrainOptions
 from tinydecouple.study.cells import train_arms
 from tinydecouple.study.conditions import Arm
 from tinydecouple.text.readers import CorpusOptions
 from tinydecouple.training.checkpoint import load_model, open_run, read_config
-from tinydecouple.training.decoupler import DecoupleOptions
 from tinydecouple.training.pipeline import finetune, new_tokenizer, pretrain, run_corpus
 from tinydecouple.training.record import changes, machine, sessions
-from tinydecouple.training.train import TrainOptions
 
 CPU = torch.device("cpu")
 PRETRAINED, FINETUNED = "pretrained", "finetuned"  # a demo has the first, too
