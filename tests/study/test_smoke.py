@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from tinydecouple.cli import main
+from tinydecouple.options import DecoupleOptions, TrainOptions
 from tinydecouple.study import smoke
 from tinydecouple.study.rerun import read_records
 from tinydecouple.training import train as loop
 from tinydecouple.training.checkpoint import load_checkpoint, read_config
-from tinydecouple.training.decoupler import DecoupleOptions, Decoupler
+from tinydecouple.training.decoupler import Decoupler
 from tinydecouple.training.pipeline import finetune, run_corpus
-from tinydecouple.training.train import TrainOptions
 
 CPU = torch.device("cpu")
 TINY = ["demo", "--smoke", "--corpus", "family", "--keys", "60", "--per-variety", "20", "--varieties", "a1,b1,c1",

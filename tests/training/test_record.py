@@ -9,13 +9,14 @@ import sentencepiece
 import torch
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.model.transformer import ModelOptions, Transformer
+from tinydecouple.model.transformer import Transformer
+from tinydecouple.options import ModelOptions, TrainOptions
 from tinydecouple.text.tokenizer import Tokenizer, train_tokenizer
 from tinydecouple.training import record
 from tinydecouple.training import train as loop
 from tinydecouple.training.batches import finetuning_examples
 from tinydecouple.training.checkpoint import load_checkpoint
-from tinydecouple.training.train import TrainOptions, train
+from tinydecouple.training.train import train
 
 CPU = torch.device("cpu")
 SHORT = TrainOptions(epochs=1, batch_tokens=200)

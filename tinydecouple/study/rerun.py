@@ -9,16 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tinydecouple.model.transformer import ModelOptions
+from tinydecouple.options import DecoupleOptions, ModelOptions, TrainOptions
 from tinydecouple.study.cells import train_arms
 from tinydecouple.study.conditions import Arm
 from tinydecouple.text.readers import CorpusOptions
 from tinydecouple.training import validate
 from tinydecouple.training.checkpoint import load_config, load_model, open_run
-from tinydecouple.training.decoupler import DecoupleOptions
 from tinydecouple.training.pipeline import finetune, new_tokenizer, pretrain, run_corpus
 from tinydecouple.training.record import changes, machine, sessions
-from tinydecouple.training.train import TrainOptions
 
 CPU = torch.device("cpu")
 PRETRAINED, FINETUNED = "pretrained", "finetuned"  # a demo has the first, too
@@ -57,20 +55,20 @@ def rerun(run: Path, folder: Path, device: torch.device, say: Callable[[str], No
     goes on. Raises TinyDecoupleError if the corpus has changed since, or `folder` holds something else.
     """
     originals, config, corpus = parts(run), load_config(run), run_corpus(run)
-    open_run(folder, {"kind": "rerun", "of": config}, overwrite=False)
-    corpus_options, model_options = CorpusOptions(**config["corpus"]), ModelOptions(**config["model"])
-    first = TrainOptions(**config["train" if config["kind"] == "pretrain" else "pretrain"])
-    start = folder / PRETRAINED
-    say(f"{start}: pretraining")
-    pretrain(start, corpus, new_tokenizer(corpus, model_options), corpus_options, model_options, first, device)
-    if config["kind"] != "pretrain":
-        options = TrainOptions(**config["train"]), DecoupleOptions(**config["decouple"])
-        if config["kind"] == "demo":
-            arms = tuple(Arm(**arm) for arm in config["arms"])
-            train_arms(folder, arms, start, corpus, *options, device, say)
-        else:
-            say(f"{folder / FINETUNED}: fine-tuning")
-            finetune(folder / FINETUNED, start, corpus, *options, device)
+    with open_run(folder, {"kind": "rerun", "of": config}, overwrite=False):
+        corpus_options, model_options = CorpusOptions(**config["corpus"]), ModelOptions(**config["model"])
+        first = TrainOptions(**config["train" if config["kind"] == "pretrain" else "pretrain"])
+        start = folder / PRETRAINED
+        say(f"{start}: pretraining")
+        pretrain(start, corpus, new_tokenizer(corpus, model_options), corpus_options, model_options, first, device)
+        if config["kind"] != "pretrain":
+            options = TrainOptions(**config["train"]), DecoupleOptions(**config["decouple"])
+            if config["kind"] == "demo":
+                arms = tuple(Arm(**arm) for arm in config["arms"])
+                train_arms(folder, arms, start, corpus, *options, device, say)
+            else:
+                say(f"{folder / FINETUNED}: fine-tuning")
+                finetune(folder / FINETUNED, start, corpus, *options, device)
     return originals
 
 

@@ -14,13 +14,12 @@ import torch
 import tinydecouple
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.files import write_json
+from tinydecouple.options import DecoupleOptions, TrainOptions
 from tinydecouple.study.rerun import PRETRAINED, compare, read_records
 from tinydecouple.text.corpus import ParallelCorpus
 from tinydecouple.training.checkpoint import load_checkpoint, load_config
-from tinydecouple.training.decoupler import DecoupleOptions
 from tinydecouple.training.pipeline import finetune
 from tinydecouple.training.record import machine
-from tinydecouple.training.train import TrainOptions
 
 FALL = 0.99  # what has fallen is at most this part of what it was; a model that learns nothing stays within 0.3 %
 

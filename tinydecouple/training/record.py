@@ -6,7 +6,6 @@ for bit, and then says so.
 """
 
 import hashlib
-import json
 import math
 import os
 import platform
@@ -83,18 +82,6 @@ def weights_sha256(state: dict[str, Tensor]) -> str:
         digest.update(f"{name} {tuple(state[name].shape)}".encode())
         digest.update(state[name].detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def read_log(run: Path, done: int) -> list[dict[str, Any]]:
-    """The log up to a checkpoint at step `done`, without what was written after it."""
-    try:
-        lines = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
-        records = [json.loads(line) for line in lines]
-        return [r for r in records if r["step"] < done or (
-            r["step"] == done and ("refresh" in r or "session" in r))]
-    except (OSError, ValueError, KeyError) as error:
-        raise TinyDecoupleError(f"{run / 'log.jsonl'}: damaged ({error}); run again with "
-                                "`overwrite`") from None
 
 
 def require_finite(loss: float, step: int, model: Transformer | None = None) -> None:
