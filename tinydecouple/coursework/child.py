@@ -91,7 +91,10 @@ def _unpack(packed: dict[str, Any], arrays: Any, classes: Any) -> Any:
 def same(a: Any, b: Any) -> bool:
     """Whether two arguments are equal, numbers within rounding."""
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-        return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-5, atol=1e-9)
+        a, b = np.asarray(a), np.asarray(b)
+        numbers = a.dtype.kind in "biuf" and b.dtype.kind in "biuf"
+        return a.shape == b.shape and bool(
+            np.allclose(a, b, rtol=1e-5, atol=1e-9) if numbers else a.dtype.kind == b.dtype.kind and (a == b).all())
     if isinstance(a, (tuple, list)):
         return isinstance(b, (tuple, list)) and len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, dict):
