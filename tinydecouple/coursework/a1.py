@@ -81,7 +81,8 @@ def fit_cases(rng: Rng) -> list[Case]:
         return Case((probe, h, y, np.random.default_rng(rng.integers(2**31)), steps, size, 0.06, kl), note, edge)
     warm = case(30, 2, 8, 9, 1.0, "a probe with the moments of an earlier fit", True)
     warm.args[0].steps = 5
-    warm.args[0].moments = {f"{name}.{order}": np.full((2, 4), 0.5) for name in ("mu", "log_sigma2") for order in (1, 2)}
+    warm.args[0].moments = {f"{name}.{order}": np.full((2, 4), 0.5) for name in warm.args[0].parameters
+                            for order in (1, 2)}
     return [case(40, 2, 16, 12, 1.0, "n = 40, C = 2, batches of 16"), case(60, 26, 25, 8, 0.5, "C = 26, kl_weight 0.5"),
             case(10, 2, 512, 6, 1.0, "fewer states than a batch", True), warm]
 
@@ -114,6 +115,8 @@ ASSIGNMENT = Assignment("A1", "the variational probe", (
                    ("the constant -1 of each weight is missing",
                     lambda mu, s: [0.5 * (np.exp(s) + mu**2 - s).sum()]),
                    ("the sign of log sigma² is wrong", lambda mu, s: [0.5 * (np.exp(s) + mu**2 - 1 + s).sum()]),
+                   ("this is a mean over the weights, expected their sum",
+                    lambda mu, s: [0.5 * (np.exp(s) + mu**2 - 1 - s).mean()]),
                    ("the squared mean is missing", lambda mu, s: [0.5 * (np.exp(s) - 1 - s).sum()]))),
     Task("1.3", "method.probe:cross_entropy", {"shape": 2, "value": 5, "gradient": 5, "edge case": 4},
          cross_entropy_cases,
@@ -153,7 +156,7 @@ ASSIGNMENT = Assignment("A1", "the variational probe", (
                     lambda p, h1, y, noise, total, w: [one_loss(p, h1, y, noise) + w * kl(p), None, None]))),
     Task("1.6", "method.probe:adam_step", {"shape": 2, "value": 10, "edge case": 4}, adam_cases,
          (f'{PROBE}\nadam_step(probe, {{"mu": np.array([[1.0, -2.0], [0.5, 0.0]])}}, 0.1)\nprobe.parameters["mu"]',
-          f'{PROBE}\nfor i in range(3):\n    adam_step(probe, {{"log_sigma2": np.array([[1.0, -2.0], [0.5, i]])}}, 0.1)\n'
+          f'{PROBE}\nfor i in range(3):\n    adam_step(probe, {{"log_sigma2": np.array([[1, -2], [0.5, i]])}}, 0.1)\n'
           'probe.parameters["log_sigma2"]'),
          parts=(("mu", "value"), ("log_sigma2", "value"), ("first moment", "value"), ("second moment", "value"),
                 ("steps", "value")),
@@ -166,7 +169,7 @@ ASSIGNMENT = Assignment("A1", "the variational probe", (
           'probe.parameters["mu"]',),
          parts=(("mu", "value"), ("log_sigma2", "value"), ("what is returned", "value")),
          pick=lambda result, after: (*moved(result, after), result.parameters["mu"]),
-         changed=(0, 3), hide=("fit without its checks: the first blocks of a prequential code may hold a single class.",),
+         changed=(0, 3), hide=("fit without its checks:…a single class.",),
          tolerance=1e-3),
 ), ("method.probe:VariationalProbe", "method.probe:Arrays", "method.probe:SMALLEST", "method.probe:VARIANCE_RATE",
     "method.probe:draw_noise", "method.probe:default_steps"))

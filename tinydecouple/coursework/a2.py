@@ -31,7 +31,8 @@ def noise(rng: Rng) -> Rng:
 
 
 def uniform_cases(rng: Rng) -> list[Case]:
-    return [Case((int(rng.integers(2, 1000)), classes), f"C = {classes}") for classes in (2, 26)] + [Case((1, 3), "n = 1")]
+    return [Case((int(rng.integers(2, 1000)), 2), "C = 2"), Case((int(rng.integers(2, 1000)), 26), "C = 26"),
+            Case((1, 3), "n = 1")]
 
 
 def label_cases(rng: Rng) -> list[Case]:
@@ -46,17 +47,19 @@ def compression_cases(rng: Rng) -> list[Case]:
     return [Case((float(rng.uniform(5, 80)), case.args[0]), case.note) for case in label_cases(rng)[:3]]
 
 
+def sized_cases(rng: Rng, samples: int) -> list[Case]:
+    return [Case((probe(c, d, rng, t), *sample(n, d, c, rng, t), noise(rng), samples),
+                 f"n = {n}, C = {c}, {np.dtype(t).name}") for n, d, c, t in SIZES]
+
+
 def draw_cases(rng: Rng) -> list[Case]:
-    cases = [Case((probe(c, d, rng, t), *sample(n, d, c, rng, t), noise(rng), 3), f"n = {n}, C = {c}, {np.dtype(t).name}")
-             for n, d, c, t in SIZES]
-    return cases + [Case((probe(3, 4, rng), rng.normal(size=(1, 4)), np.array([2]), noise(rng), 4), "n = 1", True),
-                    Case((probe(3, 4, rng), *sample(9, 4, 3, rng), noise(rng), 1), "one draw", True)]
+    alone = probe(3, 4, rng), rng.normal(size=(1, 4)), np.array([2]), noise(rng), 4
+    once = probe(3, 4, rng), *sample(9, 4, 3, rng), noise(rng), 1
+    return sized_cases(rng, 3) + [Case(alone, "n = 1", True), Case(once, "one draw", True)]
 
 
 def bits_cases(rng: Rng) -> list[Case]:
-    cases = [Case((probe(c, d, rng, t), *sample(n, d, c, rng, t), noise(rng), 8), f"n = {n}, C = {c}, {np.dtype(t).name}")
-             for n, d, c, t in SIZES]
-    return cases + [Case((probe(2, 3, rng), *sample(8, 3, 2, rng), noise(rng), 1), "one draw", True)]
+    return sized_cases(rng, 8) + [Case((probe(2, 3, rng), *sample(8, 3, 2, rng), noise(rng), 1), "one draw", True)]
 
 
 def key_cases(rng: Rng) -> list[Case]:
@@ -65,7 +68,7 @@ def key_cases(rng: Rng) -> list[Case]:
     cases = [Case((keys(500, 9), 2), "500 sentences, C = 2"), Case((keys(900, 7), 26), "900 sentences, C = 26"),
              Case((keys(40, 30), 3), "40 long sentences")]
     names = np.array(sorted({f"s{i}" for i in range(60)}))[np.repeat(np.arange(60), 5)]
-    return cases + [Case((names, 2), "keys that are texts", True), Case((np.arange(64), 2), "one state per sentence", True),
+    return cases + [Case((names, 2), "keys that are texts", True), Case((np.arange(64), 2), "one state each", True),
                     Case((np.repeat([3, 1], [20, 30]), 2), "two sentences only", True),
                     Case((np.arange(7), 2), "fewer states than the first block: TinyDecoupleError", True),
                     Case((np.zeros(50, int), 2), "a single sentence: TinyDecoupleError", True)]
@@ -97,7 +100,8 @@ def bits(*args: Any) -> tuple[float, float]:
     return ASSIGNMENT.by_id["2.5"].reference(*args)
 
 
-PROBE = ('probe = VariationalProbe("normal", {"mu": np.array([[1.0, 0.0], [-1.0, 0.0]]), "log_sigma2": np.zeros((2, 2))})\n'
+PROBE = ('parameters = {"mu": np.array([[1.0, 0.0], [-1.0, 0.0]]), "log_sigma2": np.zeros((2, 2))}\n'
+         'probe = VariationalProbe("normal", parameters)\n'
          "h, y = np.array([[0.5], [-1.0], [2.0]]), np.array([0, 1, 1])\n")
 SENTENCES = "keys = np.repeat(np.arange(20), 3)\n"
 
@@ -125,6 +129,8 @@ ASSIGNMENT = Assignment("A2", "code length", (
          parts=(("KL", "value"), ("expected cross-entropy", "value")),
          mistakes=(("this is the cross-entropy at the posterior mean, which is lower and no code length",
                     lambda p, h, y, *r: [None, ce_at_mean(p, h, y).sum() / np.log(2)]),
+                   ("this is a sum over draws, expected their mean",
+                    lambda p, h, y, rng, samples: [None, bits(p, h, y, rng, samples)[1] * samples]),
                    ("this is in nats, expected bits", lambda *a: [b * np.log(2) for b in bits(*a)]),
                    ("this is per state, expected the whole code",
                     lambda p, h, y, *r: [None, bits(p, h, y, *r)[1] / len(y)]))),

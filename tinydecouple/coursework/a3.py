@@ -26,11 +26,13 @@ def reject_cases(rng: Rng) -> list[Case]:
 
 def subspace_cases(rng: Rng) -> list[Case]:
     shift = 30 * rng.normal(size=6)  # what all rows share, softmax ignores
+    pair = rng.normal(size=(2, 6))
+    pair[1] += np.eye(6)[2] * (9 + np.abs(pair).max())  # from row 1 to row 0 the largest step goes down
     alike = np.outer(rng.normal(size=5), rng.normal(size=7)) + rng.normal(size=7)
     cases = [Case((rng.normal(size=(26, 8)), 3), "C = 26, d = 8, k = 3"),
              Case((rng.normal(size=(5, 6)) + shift, 2), "C = 5, rows with a large vector in common"),
              Case((rng.normal(size=(2, 9)).astype(np.float32), 1), "C = 2, float32")]
-    return cases + [Case((rng.normal(size=(2, 6)) + shift, 1), "C = 2: from row 1 to row 0", True),
+    return cases + [Case((pair + shift, 1), "C = 2: from row 1 to row 0", True),
                     Case((rng.normal(size=(4, 9)), 4), "k = C, one too many: TinyDecoupleError", True),
                     Case((alike, 2), "rows that differ in one direction only, k = 2: TinyDecoupleError", True)]
 
@@ -52,8 +54,7 @@ def angle_cases(rng: Rng) -> list[Case]:
     return cases + [Case((basis(7, 3, rng), basis(7, 2, rng)), "p = 3, q = 2", True),
                     Case((basis(7, 1, rng), basis(7, 4, rng)), "p = 1, q = 4", True),
                     Case((A[:, :1], turned(A[:, :1], [3e-10], rng)), "an angle of 3e-10", True),
-                    Case((A, A[:, [0, 1, 1, 0]] @ rng.normal(size=(4, 4))), "a subspace of the other, with columns that "
-                         "depend on others", True)]
+                    Case((A, A[:, [0, 1, 1, 0]] @ rng.normal(size=(4, 4))), "inside, dependent columns", True)]
 
 
 def penalty_cases(rng: Rng) -> list[Case]:
@@ -63,12 +64,12 @@ def penalty_cases(rng: Rng) -> list[Case]:
     h, U, mean = rng.normal(size=(9, 6)) * 2, basis(6, 2, rng), rng.normal(size=6)
     cases += [Case((h, U, mean, squared, True), f"mean, normalised{', squared' * squared}", True)
               for squared in (False, True)]
-    h0 = h.copy()
-    h0[2] -= h0[2] @ U @ U.T
+    axes, h0 = np.eye(6)[:, [1, 4]], h.copy()
+    h0[2, [1, 4]] = 0  # just outside, without rounding: its gradient is 0, not the direction of an error
     h0[4] = 0
     return cases + [Case((h, U, mean, False, False), "with a mean", True),
-                    Case((h0, U, None, False, False), "a state outside the subspace, and one of length 0", True),
-                    Case((h0, U, None, False, True), "normalised, a state of length 0", True)]
+                    Case((h0, axes, None, False, False), "a state outside the subspace, and one of length 0", True),
+                    Case((h0, axes, None, False, True), "normalised, a state of length 0", True)]
 
 
 def leace_cases(rng: Rng) -> list[Case]:
@@ -122,7 +123,7 @@ ASSIGNMENT = Assignment("A3", "subspace and projection", (
     Task("3.4", "method.subspace:principal_angles", {"shape": 2, "value": 10, "edge case": 6}, angle_cases,
          ("principal_angles(np.eye(3)[:, :1], np.array([[1.0], [1.0], [0.0]]))",
           "principal_angles(np.eye(4)[:, :2], np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0], [0.0, 0.0]]))"),
-         hide=("Björck & Golub 1973: the cosines are the singular values of Qa^T Qb.", "(1 - 1e-8^2 / 2 is 1 in float64)",
+         hide=("Björck & Golub 1973: the cosines are…Qa^T Qb.", "(1 - 1e-8^2 / 2 is 1 in float64)",
                ": the singular values of Qb - Qa Qa^T Qb"),
          mistakes=(("these are the cosines, expected the angles", lambda A, B: [np.cos(angles(A, B))]),
                    ("these are the sines, expected the angles", lambda A, B: [np.sin(angles(A, B))]),
@@ -141,12 +142,7 @@ ASSIGNMENT = Assignment("A3", "subspace and projection", (
          (f"{U2}\n{H2}\npenalty(h, U)", f"{U2}\n{H2}\npenalty(h, U, squared=True)",
           f"{U2}\n{H2}\npenalty(h, U, np.array([0.5, 0.0, 0.0]), normalised=True)"),
          parts=(("penalty", "value"), ("gradient", "gradient")),
-         hide=("The gradient of one state's ||h U|| is h P / ||h U||: its length is 1 for every U and every size of the "
-               "state; that of the square grows with what is inside.", "Dividing by r = ||c|| leaves only the part of a "
-               "gradient G that is orthogonal to u = c / r, (G - (G u) u) / r, so that shrinking a state does not lower "
-               "the penalty.", "With G = s U^T, G u is s (u U).",
-               "Raises TinyDecoupleError for shapes that do not fit, a basis that is not orthonormal, and NaN or "
-               "infinity."),
+         hide=("The gradient of one state's ||h U||…G u is s (u U).", "Raises TinyDecoupleError…NaN or infinity."),
          mistakes=(("the gradient is not divided by the number of states",
                     lambda h, U, mean, s, m: [None, penalty(h, U, mean, s, m)[1] * len(h)]),
                    ("`squared` is ignored", lambda h, U, mean, s, m: [penalty(h, U, mean, not s, m)[0], None]),
@@ -158,9 +154,7 @@ ASSIGNMENT = Assignment("A3", "subspace and projection", (
           "eraser.E",),
          parts=(("mean", "value"), ("E = left right^T", "value")),
          pick=lambda result, after: (result.mean, result.left @ result.right.T), tolerance=1e-3,
-         hide=("With S = cov(h), W = S^(-1/2) and Z the one-hot labels, E = W^+ P W, where P projects onto the columns "
-               "of W cov(h, Z).", "In the coordinates of S's eigenvectors W is diagonal; the columns of cov(h, Z) are "
-               "share_c (mean_c - mean)."),
+         hide=("With S = cov(h)…of W cov(h, Z).", "In the coordinates of S's…(mean_c - mean)."),
          mistakes=(("this is the orthogonal rejection of the class means' differences: the whitening is missing",
                     of_class_means),
                    ("E is transposed: left and right are swapped", lambda h, y: [None, leace_E(h, y).T]))),

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from numbers import Number
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,9 @@ def shape_of(value: Any) -> str:
         return f"an array of shape {value.shape} and dtype {value.dtype}"
     if isinstance(value, (tuple, list)):
         return f"a {type(value).__name__} of {len(value)}"
-    return "a number" if isinstance(value, Number) else f"a {type(value).__name__}"
+    if isinstance(value, Number):
+        return "a number"
+    return f"a value of type {getattr(value, 'type', type(value).__name__)}"
 
 
 def at_worst(got: np.ndarray, expected: np.ndarray) -> str:
@@ -84,10 +87,11 @@ def likely_cause(got: np.ndarray, expected: np.ndarray) -> str:
         return "it is 0 everywhere"
     size = max(expected.size, 2)
     n = expected.shape[0] if expected.ndim else 0
-    usual = [*FACTORS, (size, "it is a sum where a mean is expected"), (1 / size, "it is a mean where a sum is expected")]
+    usual = [*FACTORS, (size, "it is a sum where a mean is expected"),
+             (1 / size, "it is a mean where a sum is expected")]
     if n > 2:
-        usual += [(n, "it is a sum over states where a mean is expected"),
-                  (1 / n, "it is a mean over states where a sum is expected"),
+        usual += [(n, "it is n times what is expected: divide by the number of states?"),
+                  (1 / n, "it is 1/n of what is expected: is it divided by the number of states once too often?"),
                   (n / (n - 1), "n and n - 1 are mixed up"), ((n - 1) / n, "n and n - 1 are mixed up")]
     for factor, words in usual:
         if like(factor * expected):
@@ -122,7 +126,7 @@ def task(number: str) -> Callable[[Callable], Callable]:
 def run(tests: dict[str, Any], chosen: list[str]) -> int:
     """Run the tests of the tasks chosen, all by default, with a line for each; returns 0 if all pass, else 1."""
     by_task: dict[str, list[Callable]] = {}
-    for test in [t for t in tests.values() if hasattr(t, "task")]:
+    for test in [test for name, test in tests.items() if name.startswith("test_")]:
         by_task.setdefault(test.task, []).append(test)
     if unknown := set(chosen) - set(by_task):
         print(f"no task {', '.join(sorted(unknown))}; there are {', '.join(by_task)}")
@@ -142,8 +146,7 @@ def _passes(number: str, test: Callable) -> bool:
         told = str(error).split(": ", 1)[-1]
     except Exception as error:
         line = traceback.extract_tb(sys.exc_info()[2])[-1]
-        told = f"stopped by {type(error).__name__}: {error} ({line.filename.replace(chr(92), '/').rsplit('/', 1)[-1]}, " \
-               f"line {line.lineno})"
+        told = f"stopped by {type(error).__name__}: {error} ({Path(line.filename).name}, line {line.lineno})"
     else:
         print(f"  {number} passes   {name}")
         return True

@@ -1,11 +1,11 @@
 """The process that runs a student's code: one task, its cases one after another; it knows no expected answer.
 
-Run as `python child.py INPUTS OUTPUT` in an empty folder that holds this file, the student's file and helpers.py. It
+Run as `python child.py INPUTS OUTPUT SECONDS` in a folder that holds this file, the student's file and helpers.py. It
 imports NumPy and the standard library only. INPUTS is an npz of arrays without pickle; OUTPUT gets one record per case,
 written as soon as the case is done, so that a later one that hangs costs only itself. What one process of the same
 interpreter can enforce is enforced: memory where the system has limits, and an audit hook, which no code can take off
-again, that refuses the package tinydecouple, the network, other processes and writing to files. The time limit is the
-parent's.
+again, that refuses the package tinydecouple, the network, other processes and writing to files. The limit on time by
+the clock is the parent's.
 """
 
 import dataclasses
@@ -15,6 +15,7 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, BinaryIO
 
@@ -26,8 +27,6 @@ REFUSED = ("socket.", "subprocess.", "os.system", "os.exec", "os.fork", "os.posi
 WATCHED = (np, np.linalg, np.random)  # modules in which nothing may be replaced
 _savez, _load = np.savez, np.load  # as they were before the student's file was imported
 
-
-# values as arrays and JSON --------------------------------------------------------------------------------------------
 
 def dump(value: Any) -> bytes:
     """A value as npz: arrays as they are, all else as JSON. What cannot be told is told as its type."""
@@ -61,7 +60,7 @@ def _pack(value: Any, arrays: list[np.ndarray]) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
         return {"object": type(value).__name__, "fields": {k: _pack(v, arrays) for k, v in fields.items()}}
-    return {"other": type(value).__name__}
+    return {"other": f"array of dtype {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__}
 
 
 class Other(SimpleNamespace):
@@ -85,8 +84,6 @@ def _unpack(packed: dict[str, Any], arrays: Any, classes: Any) -> Any:
         return getattr(classes, content)(**fields) if classes else SimpleNamespace(**fields)
     return Other(type=content) if kind == "other" else content
 
-
-# answers of earlier tasks ---------------------------------------------------------------------------------------------
 
 def same(a: Any, b: Any) -> bool:
     """Whether two arguments are equal, numbers within rounding."""
@@ -139,15 +136,14 @@ def answered(own: Any, calls: list[dict[str, Any]], classes: Any) -> Any:
     return call
 
 
-# the guard and the run ------------------------------------------------------------------------------------------------
-
-def limit_memory(size: int) -> None:
-    """Limit this process to `size` bytes of memory and of any file, where the system can."""
+def limit(memory: int, seconds: int) -> None:
+    """Limit this process to so many bytes of memory and seconds of computing, where the system can."""
     try:
         import resource
     except ImportError:  # Windows
         return
-    for kind, most in ((resource.RLIMIT_AS, size), (resource.RLIMIT_FSIZE, 2**28), (resource.RLIMIT_CORE, 0)):
+    for kind, most in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CPU, seconds), (resource.RLIMIT_FSIZE, 2**28),
+                       (resource.RLIMIT_CORE, 0)):
         try:
             resource.setrlimit(kind, (most, most))
         except (OSError, ValueError):  # macOS has no limit on memory
@@ -183,7 +179,7 @@ def told(error: BaseException, name: str) -> str:
     if isinstance(error, SyntaxError):
         line = f"line {error.lineno}: "
     if isinstance(error, NotImplementedError):
-        return "not written yet"
+        return str(error) or "not written yet"
     if isinstance(error, SystemExit):
         return f"{line}it ends the program (sys.exit); return a result instead"
     if isinstance(error, MemoryError):
@@ -191,13 +187,33 @@ def told(error: BaseException, name: str) -> str:
     return f"{line}{type(error).__name__}: {error}"[:300]
 
 
-def main(inputs: str, output: str) -> None:
+def results(module: Any, work: dict[str, Any], classes: Any, before: dict[tuple[int, str], Any]) -> Iterator[Any]:
+    """A record for each case of a task, of the function in a student's module.
+
+    before: what NumPy was before the module was imported.
+    """
+    for earlier, calls in work["earlier"].items():
+        if callable(own := getattr(module, earlier, None)):
+            setattr(module, earlier, answered(own, calls, classes))
+    for args in work["cases"]:
+        try:
+            record = {"result": getattr(module, work["function"])(*args), "after": args}
+            now = watched()
+            if any(now.get(name) is not thing for name, thing in before.items()):
+                raise RuntimeError("your file replaces functions of NumPy; leave NumPy as it is")
+            dump(record)  # what cannot be sent is the student's error
+        except BaseException as error:
+            record = {"error": told(error, work["module"] + ".py"), "kind": type(error).__name__}
+        yield record
+
+
+def main(inputs: str, output: str, seconds: str) -> None:
     with open(inputs, "rb") as file:
         data = file.read()
     import helpers
 
-    work, name = load(data, helpers), ""
-    limit_memory(work["memory"])
+    work = load(data, helpers)
+    limit(work["memory"], int(seconds))
     out = open(output, "wb", buffering=0)
     before = watched()
 
@@ -207,29 +223,16 @@ def main(inputs: str, output: str) -> None:
 
     guard(work["package"])
     sys.path.insert(0, os.getcwd())
-    name = work["module"] + ".py"
     try:
         module = __import__(work["module"])
         function = getattr(module, work["function"], None)
     except BaseException as error:
-        say(failed=told(error, name))
+        say(failed=told(error, work["module"] + ".py"))
         return
     say(imported=callable(function))
     if not callable(function):
         return
-    for earlier, calls in work["earlier"].items():
-        if callable(own := getattr(module, earlier, None)):
-            setattr(module, earlier, answered(own, calls, helpers))
-    for args in work["cases"]:
-        try:
-            result = function(*args)
-            now = watched()
-            if any(now.get(name) is not thing for name, thing in before.items()):
-                raise RuntimeError("your file replaces functions of NumPy; leave NumPy as it is")
-            record = {"result": result, "after": args}
-            dump(record)  # what cannot be sent is the student's error
-        except BaseException as error:
-            record = {"error": told(error, name), "kind": type(error).__name__}
+    for record in results(module, work, helpers, before):
         say(**record)
 
 

@@ -1,4 +1,4 @@
-"""The lecturer's desk: hand out, test, grade one or a whole class, bundle. Each function prints and returns an exit code.
+"""The lecturer's desk: hand out, test, grade one or a whole class, bundle. Each prints, and returns an exit code:
 
 0: full marks (or: done); 1: below; 2: could not be graded.
 """
@@ -18,7 +18,8 @@ from typing import Any
 from tqdm import tqdm
 
 from tinydecouple.coursework import checks, grader, stubs
-from tinydecouple.coursework.grader import Grade, Prepared
+from tinydecouple.coursework.grader import Grade
+from tinydecouple.coursework.prepare import Prepared, prepare_all
 from tinydecouple.coursework.submission import find
 from tinydecouple.coursework.tasks import NAMES, Assignment, assignment
 from tinydecouple.errors import TinyDecoupleError
@@ -41,10 +42,11 @@ You need Python 3.10 or later and NumPy (`pip install numpy`); nothing else is u
    `python -m pytest -m task_{of.tasks[0].id.replace('.', '_')}`.
 4. Submit `{number}.py`.
 
-`helpers.py` is what you may use, `checks.py` is what the tests use. The public tests are the examples; the grader draws inputs of its own,
-one state and many, in float32 and float64, and looks at special cases.
+`helpers.py` is what you may use, `checks.py` is what the tests use. The public tests are the examples; the grader draws
+inputs of its own, one state and many, in float32 and float64, and looks at special cases.
 """
-    return {f"{number}.py": stubs.stubs(of), "helpers.py": stubs.helpers(of), f"test_{number}.py": stubs.public_tests(of),
+    return {f"{number}.py": stubs.stubs(of), "helpers.py": stubs.helpers(of),
+            f"test_{number}.py": stubs.public_tests(of),
             "checks.py": Path(checks.__file__).read_text(encoding="utf-8"), f"{number}.md": stubs.handout(number),
             "README.md": readme, "pytest.ini": f"[pytest]\nmarkers =\n{markers}\n"}
 
@@ -76,7 +78,8 @@ def test(folder: Path, tasks: list[str], seconds: float = 60) -> int:
             done = subprocess.run([sys.executable, "-B", "-X", "utf8", f"test_{of.name}.py", *tasks], cwd=place,
                                   capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=seconds)
         except subprocess.TimeoutExpired:
-            raise TinyDecoupleError(f"{of.name}.py: no result after {seconds:g} seconds; does it loop forever?") from None
+            raise TinyDecoupleError(f"{of.name}.py: no result after {seconds:g} seconds; does it loop forever?"
+                                    ) from None
     print("\n".join([*submission.notes, done.stdout.rstrip()]))
     if done.stderr:
         print(f"{of.name}.py could not be run: {done.stderr.strip().splitlines()[-1]}")
@@ -92,7 +95,7 @@ def grade(folder: Path, result: Path | None = None, form: str = "", seed: int = 
         if result:
             write_json(result, {"score": 0, "output": str(error)})
         raise
-    prepared = grader.prepare_all(submission.assignment, seed)
+    prepared = prepare_all(submission.assignment, seed)
     graded = grader.grade(submission, prepared)
     if form == "gradescope":
         told = for_gradescope(graded)
@@ -125,7 +128,8 @@ def in_words(graded: Grade, seed: int) -> str:
         worth = ", ".join(f"{name} {mark.earned.get(name, 0)}/{most}" for name, most in mark.task.points.items())
         lines.append(f"  {mark.task.id} {mark.task.name:20} {mark.points:3} of {mark.task.total:3}   ({worth})")
         lines += [f"      {remark}" for remark in mark.remarks if not graded.failed]
-    lines.append(f"{graded.points} of {graded.assignment.total} points; seed {seed}; {graded.seconds:.0f} s; {limits()}")
+    lines.append(f"{graded.points} of {graded.assignment.total} points; seed {seed}; {graded.seconds:.0f} s")
+    lines.append(f"limits: {limits()}")
     return "\n".join(lines)
 
 
@@ -164,7 +168,7 @@ def grade_all(folder: Path, table: Path, seed: int = 1, jobs: int = 0) -> int:
         except TinyDecoupleError as error:
             found[entry] = str(error)
     used = {s.assignment.name for s in found.values() if not isinstance(s, str)}
-    prepared: dict[str, list[Prepared]] = {name: grader.prepare_all(assignment(name), seed) for name in sorted(used)}
+    prepared: dict[str, list[Prepared]] = {name: prepare_all(assignment(name), seed) for name in sorted(used)}
 
     def one(entry: Path) -> Grade | str:
         submission = found[entry]

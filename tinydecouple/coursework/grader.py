@@ -5,14 +5,13 @@ they are compared here. The student's file is never imported by this process.
 """
 
 import copy
-import inspect
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,30 +20,13 @@ import numpy as np
 
 from tinydecouple.coursework import child
 from tinydecouple.coursework.checks import difference
-from tinydecouple.coursework.stubs import PACKAGE, helpers
+from tinydecouple.coursework.prepare import Answer, Prepared
+from tinydecouple.coursework.stubs import helpers
 from tinydecouple.coursework.submission import Submission
 from tinydecouple.coursework.tasks import Assignment, Case, Task
 
-SECONDS = 10.0  # for one task, all its cases; the reference needs less than one
-MEMORY = 2 * 2**30  # bytes
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the reference gives for a case: parts of its result, or the name of the exception it raises."""
-
-    case: Case
-    parts: tuple[Any, ...] = ()
-    raises: str = ""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A task with its answers; work: what the child gets, without them."""
-
-    task: Task
-    answers: list[Answer]
-    work: bytes
+SECONDS = 10.0  # of computing for one task, all its cases; the reference needs less than two
+PATIENCE = 3  # times as long by the clock, for a machine that is busy, and for code that sleeps
 
 
 @dataclass
@@ -75,67 +57,9 @@ class Grade:
         return sum(mark.points for mark in self.marks)
 
 
-# the reference --------------------------------------------------------------------------------------------------------
-
-@contextmanager
-def recorded(task: Task, earlier: tuple[Task, ...], calls: dict[str, list[dict[str, Any]]]) -> Iterator[None]:
-    """While this lasts, the reference's calls of earlier tasks' functions are kept with their results, the outermost."""
-    home, kept, inside = task.home(), {}, []
-
-    def recording(function: Callable, name: str) -> Callable:
-        def call(*args: Any, **named: Any) -> Any:
-            if inside:
-                return function(*args, **named)
-            bound = inspect.signature(function).bind(*args, **named)
-            bound.apply_defaults()
-            before = copy.deepcopy(list(bound.arguments.values()))
-            inside.append(name)
-            result = function(*args, **named)
-            inside.clear()
-            after = copy.deepcopy(list(bound.arguments.values()))
-            calls.setdefault(name, []).append({"before": before, "after": after, "result": copy.deepcopy(result)})
-            return result
-        return call
-
-    for one in earlier:
-        if hasattr(home, one.name):
-            kept[one.name] = getattr(home, one.name)
-            setattr(home, one.name, recording(kept[one.name], one.name))
-    try:
-        yield
-    finally:
-        for name, function in kept.items():
-            setattr(home, name, function)
-
-
-def prepare(assignment: Assignment, task: Task, seeds: tuple[int, ...]) -> Prepared:
-    """Draw the inputs of a task from the seeds and run the reference on them."""
-    number = assignment.tasks.index(task)
-    cases = [case for seed in seeds for case in task.cases(np.random.default_rng([seed, number]))]
-    calls: dict[str, list[dict[str, Any]]] = {}
-    answers = []
-    with recorded(task, assignment.tasks[:number], calls):
-        for case in cases:
-            args = copy.deepcopy(list(case.args))
-            try:
-                result = task.reference(*args)
-            except Exception as error:  # that the reference refuses is the answer
-                answers.append(Answer(case, raises=type(error).__name__))
-            else:
-                answers.append(Answer(case, task.split(result, args)))
-    work = {"module": assignment.name, "function": task.name, "memory": MEMORY, "package": str(PACKAGE),
-            "earlier": calls, "cases": [list(case.args) for case in cases]}
-    return Prepared(task, answers, child.dump(work))
-
-
-def prepare_all(assignment: Assignment, seed: int) -> list[Prepared]:
-    return [prepare(assignment, task, (seed,)) for task in assignment.tasks]
-
-
-# the student's code ---------------------------------------------------------------------------------------------------
-
 def run_child(source: str, assignment: Assignment, work: bytes, seconds: float = SECONDS) -> tuple[list[Any], str]:
     """The records that a child left, and why it left no more ("" if it finished)."""
+    late, why = False, ""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     environment |= {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     with tempfile.TemporaryDirectory(prefix="grade-", ignore_cleanup_errors=True) as name:
@@ -146,16 +70,18 @@ def run_child(source: str, assignment: Assignment, work: bytes, seconds: float =
         (folder / "inputs.npz").write_bytes(work)
         with open(folder / "errors.txt", "wb") as errors:
             process = subprocess.Popen(
-                [sys.executable, "-B", "-X", "utf8", "child.py", "inputs.npz", "output.bin"], cwd=folder,
-                env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors)
+                [sys.executable, "-B", "-X", "utf8", "child.py", "inputs.npz", "output.bin", f"{seconds:.0f}"],
+                cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors)
             try:
-                code = process.wait(seconds)
+                code = process.wait(PATIENCE * seconds)
+                late = hasattr(signal, "SIGXCPU") and code == -signal.SIGXCPU
                 why = "" if code == 0 else f"the process ended with exit code {code}"
             except subprocess.TimeoutExpired:
-                why = f"no result after {seconds:g} seconds; does it loop forever?"
+                late = True
             finally:
                 process.kill()
                 process.wait()
+        why = f"no result after {seconds:g} seconds; does it loop forever?" if late else why
         output = folder / "output.bin"
         try:
             with open(output, "rb") as stream:
@@ -212,7 +138,7 @@ def faults(task: Task, answer: Answer, record: dict[str, Any] | None, why: str) 
         yield from ((name, remark) for name in concerned)
         return
     for (part, name), a, b in zip(task.parts, got, answer.parts):
-        if found := difference(a, b, task.tolerance):
+        if found := difference(a, b, case.tolerance or task.tolerance):
             kind, remark = found
             remark = f"{part}: {remark}" if len(task.parts) > 1 else remark
             if kind == "value" and (cause := known_mistake(task, case, part, a)):

@@ -8,7 +8,8 @@ import numpy as np
 
 from tinydecouple.method.projection import penalty
 
-T_975 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 14: 2.145, 19: 2.093}
+T_975 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262,
+         14: 2.145, 19: 2.093}  # degrees of freedom -> quantile of t
 
 
 @dataclass

@@ -131,10 +131,10 @@ def docstring(task: Task, node: ast.FunctionDef) -> str:
     """The reference's docstring without the sentences that give the answer away."""
     text = ast.get_docstring(node)
     for part in task.hide:
-        if part not in " ".join(text.split()):
+        pattern = ".*?".join(r"\s+".join(map(re.escape, piece.split())) for piece in part.split("…"))
+        text, count = re.subn(pattern, "", text, flags=re.S)
+        if count != 1:
             raise ValueError(f"{task.function}: the docstring no longer says {part!r}; mend `hide` of task {task.id}")
-        pattern = r"\s+".join(map(re.escape, part.split()))
-        text = re.sub(pattern, "", text)
     paragraphs = [re.sub(r" +([,.;:])", r"\1", " ".join(p.split())) for p in text.split("\n\n")]
     return "\n\n".join(textwrap.fill(p, 92) for p in paragraphs if p)
 
@@ -192,8 +192,8 @@ def stubs(assignment: Assignment) -> str:
     names = ", ".join(helper_names(assignment))
     head = f'"""Assignment {assignment.name}: {assignment.title}\n\nWrite the body of each function; the handout is ' \
            f'{assignment.name}.md. To test: python test_{assignment.name}.py, or one\ntask: python ' \
-           f'test_{assignment.name}.py {assignment.tasks[0].id}. Only this file is graded; keep the names and the order ' \
-           'of the arguments.\n"""\n\nfrom __future__ import annotations\n\nimport numpy as np\n\n'
+           f'test_{assignment.name}.py {assignment.tasks[0].id}. Only this file is graded; keep the names and the ' \
+           'order of the arguments.\n"""\n\nfrom __future__ import annotations\n\nimport numpy as np\n\n'
     imported = textwrap.fill(f"from helpers import ({names})", 100, subsequent_indent=" " * 21) + "\n"
     return head + imported + "\n\n" + "\n\n\n".join(stub(assignment, task) for task in assignment.tasks) + "\n"
 
@@ -201,8 +201,8 @@ def stubs(assignment: Assignment) -> str:
 def public_tests(assignment: Assignment) -> str:
     """test_A1.py and the like: the examples, with what the reference gives."""
     parts = [f'"""Public tests of {assignment.name}: python test_{assignment.name}.py, or with pytest, '
-             f'-m task_{assignment.tasks[1].id.replace(".", "_")} for one task."""\n\nimport sys\n\nimport numpy as np\n'
-             f"\nimport checks\nfrom {assignment.name} import *\nfrom helpers import *"]
+             f'-m task_{assignment.tasks[1].id.replace(".", "_")} for one task."""\n\nimport sys\n\n'
+             f"import numpy as np\n\nimport checks\nfrom {assignment.name} import *\nfrom helpers import *"]
     for task in assignment.tasks:
         for number, code in enumerate(task.examples, 1):
             *before, last = code.strip().splitlines()

@@ -40,7 +40,7 @@ def find(folder: Path, wanted: Assignment | None = None) -> Submission:
         files = {Path(name): data for path in zips for name, data in unpacked(path, names)}
         notes = [f"taken from {zips[0].name}; next time submit {' or '.join(names)}.py itself"] if files else []
     if not files:
-        raise TinyDecoupleError(f"{folder}: no file {' or '.join(f'{name}.py' for name in names)}; submit the file under "
+        raise TinyDecoupleError(f"{folder}: no file {' or '.join(f'{name}.py' for name in names)}; submit it under "
                                 "this name")
     if len(files) > 1:
         raise TinyDecoupleError(f"{folder}: {len(files)} files, {', '.join(map(str, list(files)[:3]))}; submit one")

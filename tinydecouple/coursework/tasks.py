@@ -19,11 +19,15 @@ NAMES = ("A1", "A2", "A3", "A4")
 
 @dataclass(frozen=True)
 class Case:
-    """Arguments to call a task's function with; note: what they are, for the feedback; edge: why they are special."""
+    """Arguments to call a task's function with.
+
+    note: what they are, for the feedback.  edge: a special case.  tolerance: instead of the task's, if not 0.
+    """
 
     args: tuple[Any, ...]
     note: str
     edge: bool = False
+    tolerance: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +43,7 @@ class Task:
     examples: code whose last line is an expression; the first stands in the stub, all are public tests.
     mistakes: words for the feedback, and the parts that this mistake would give (None: any) for a case's arguments.
     changed: places of arguments that the function is to change.
-    hide: parts of the package's docstring that the stub leaves out, since they are the answer.
+    hide: parts of the package's docstring that the stub leaves out, since they are the answer; "…" is anything between.
     call: how the reference is called, if not with the case's arguments.
     """
 

@@ -10,8 +10,6 @@ sys.path.insert(0, str(HERE.parents[1]))
 
 from tinydecouple.coursework.tasks import NAMES, assignment  # noqa: E402
 
-LINE = r"(^## {id} .*\n\n)\*.*\*\n"
-
 
 def filled(name: str) -> str:
     """The handout's text with the line below each task's heading, and the sums at the top, as the tables have them."""
@@ -21,11 +19,12 @@ def filled(name: str) -> str:
     for task in given.tasks:
         told = minutes[task.id]
         how = "measured" if told["measured"] else "estimated"
-        level, equation = re.search(rf"^## {re.escape(task.id)} .*\n\n\*.*(easy|medium|hard).*?( · THEORY .*)?\*$", text,
-                                    re.M).groups()
+        below = re.search(rf"^## {re.escape(task.id)} .*\n\n\*(.*)\*$", text, re.M)[1].split(" · ")
+        level = next(part for part in below if part in ("easy", "medium", "hard"))
+        reading = "".join(f" · {part}" for part in below[below.index(level) + 1:] if "minutes" not in part)
         worth = ", ".join(f"{name} {points}" for name, points in task.points.items())
-        line = f"*{task.total} points ({worth}) · {level} · {told['minutes']} minutes ({how}){equation or ''}*\n"
-        text = re.sub(LINE.format(id=re.escape(task.id)), lambda found: found[1] + line, text, flags=re.M)
+        line = f"*{task.total} points ({worth}) · {level} · {told['minutes']} minutes ({how}){reading}*"
+        text = re.sub(rf"(^## {re.escape(task.id)} .*\n\n)\*.*\*$", rf"\g<1>{line}", text, flags=re.M)
     total = sum(minutes[task.id]["minutes"] for task in given.tasks)
     written = f" and {given.written} for the written part" if given.written else ""
     return re.sub(r"^\*\*Worth\*\*: .*$", f"**Worth**: {given.total} points{written}. **Time**: about "
