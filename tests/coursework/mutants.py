@@ -3,6 +3,7 @@
 import ast
 import copy
 import re
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,7 @@ def mutants(number):
     return list(made.items())
 
 
+@lru_cache
 def all_mutants():
     """(task, what, code) of every task but the warm-ups."""
     tasks = [task.id for name in NAMES for task in assignment(name).tasks if not task.id.endswith(".1")]
