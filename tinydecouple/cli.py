@@ -148,7 +148,7 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
                        "they differ")
     again.add_argument("--into", type=Path, help="directory for the rerun; with --check a temporary one if absent")
 
-    assignment_options(command(do.assignment_command, "coursework: hand out, test, grade, bundle"))
+    assignment_options(command("assignment", "coursework: hand out, test, grade, bundle"))
 
     for sub in (demo, say, score):
         sub.add_argument("--beam", type=number(int, {"least": 1}), default=1,
@@ -195,8 +195,9 @@ def main(argv: list[str] | None = None) -> None:
         args = parser(smoke).parse_args(argv)
         if getattr(args, "corpus", MADE[0]) not in MADE:
             args = parser(smoke, on_disk=True).parse_args(argv)
-        # imported only now, since --help can do without PyTorch, and corpus, too
-        module = import_module(f"tinydecouple.{'corpus_command' if args.command == 'corpus' else 'commands'}")
+        # imported only now, since --help can do without PyTorch, and these two, too
+        apart = {"corpus": "corpus_command", "assignment": "coursework.desk"}
+        module = import_module(f"tinydecouple.{apart.get(args.command, 'commands')}")
         getattr(module, f"{args.command}_command")(args)
         sys.stdout.flush()
     except TinyDecoupleError as error:

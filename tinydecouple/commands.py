@@ -13,7 +13,6 @@ from tqdm import tqdm
 
 from tinydecouple import benchmark_report
 from tinydecouple.corpus_command import options
-from tinydecouple.coursework import desk
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.evaluation import figures, report
 from tinydecouple.evaluation.probe_report import gather_states, probe_layer, probing_table, read_states
@@ -167,13 +166,6 @@ def bench_command(args: argparse.Namespace) -> None:
         write_json(args.json, result)
     if args.figure and not benchmark_report.draw(args.figure, result):
         raise TinyDecoupleError("a picture needs matplotlib; pip install matplotlib")
-
-
-def assignment_command(args: argparse.Namespace) -> None:
-    chosen = {name: value for name, value in vars(args).items() if name not in ("command", "call", "action")}
-    if code := getattr(desk, args.action)(**chosen):  # the desk prints; below full marks is 1, could not grade is 2
-        sys.exit(code)
-
 
 
 def rerun_command(args: argparse.Namespace) -> None:

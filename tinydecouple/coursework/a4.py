@@ -10,18 +10,18 @@ from tinydecouple.coursework.a3 import basis
 from tinydecouple.coursework.reference import T_975, Decoupler, Direction
 from tinydecouple.coursework.tasks import Assignment, Case, Rng, Task
 from tinydecouple.method.probe import new_probe
+from tinydecouple.options import DecoupleOptions
 
 
 def strength_cases(rng: Rng) -> list[Case]:
-    options = pytorch_side().DecoupleOptions
-    return [Case((options(strength=float(rng.uniform(0.1, 1)), schedule=schedule), int(step), 40),
+    return [Case((DecoupleOptions(strength=float(rng.uniform(0.1, 1)), schedule=schedule), int(step), 40),
                  f"{schedule}, step {step}") for schedule in ("constant", "warm-up", "decay")
             for step in (0, rng.integers(1, 20), rng.integers(21, 39))]
 
 
 def refresh_cases(rng: Rng) -> list[Case]:
     def case(classes: int, d: int, note: str, steps: int = 1, edge: bool = False, **chosen: Any) -> Case:
-        options = pytorch_side().DecoupleOptions(probe_states=64, probe_steps=8, refreshes=5, **chosen)
+        options = DecoupleOptions(probe_states=64, probe_steps=8, refreshes=5, **chosen)
         h, y = sample(70, d, classes, rng, np.float32)
         core = Decoupler(options, new_probe(classes, d, "normal", np.float32), np.zeros(d, np.float32))
         for _ in range(steps):
@@ -194,7 +194,7 @@ ASSIGNMENT = Assignment("A4", "online decoupling, and what may be claimed", (
                     lambda a, b: t_interval(a, b, T_975[len(a) - 1], 1, False)),
                    ("the scores are paired by seed: take differences first",
                     lambda a, b: [None, *unpaired(a, b)]))),
-), ("training.decoupler:DecoupleOptions", "coursework.reference:Decoupler", "coursework.reference:Direction",
+), ("options:DecoupleOptions", "coursework.reference:Decoupler", "coursework.reference:Direction",
     "coursework.reference:T_975", "coursework.reference:chrf", "evaluation.score:words", "method.states:standardise",
     "method.probe:new_probe", "method.probe:fit", "method.codelength:variational_bits",
     "method.codelength:entropy_bits",

@@ -63,10 +63,6 @@ def _pack(value: Any, arrays: list[np.ndarray]) -> Any:
     return {"other": f"array of dtype {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__}
 
 
-class Other(SimpleNamespace):
-    """A value of a type that no task asks for."""
-
-
 def _unpack(packed: dict[str, Any], arrays: Any, classes: Any) -> Any:
     kind, content = next(iter(packed.items()))
     if kind == "array":
@@ -82,7 +78,7 @@ def _unpack(packed: dict[str, Any], arrays: Any, classes: Any) -> Any:
     if kind == "object":
         fields = {k: _unpack(v, arrays, classes) for k, v in packed["fields"].items()}
         return getattr(classes, content)(**fields) if classes else SimpleNamespace(**fields)
-    return Other(type=content) if kind == "other" else content
+    return SimpleNamespace(type=content) if kind == "other" else content
 
 
 def same(a: Any, b: Any) -> bool:

@@ -3,6 +3,7 @@
 0: full marks (or: done); 1: below; 2: could not be graded.
 """
 
+import argparse
 import csv
 import json
 import os
@@ -27,6 +28,13 @@ from tinydecouple.files import write, write_json
 
 GRADESCOPE = stubs.HANDOUTS / "gradescope"
 NEEDED = ("__init__.py", "errors.py", "files.py", "options.py", "method/*.py", "coursework/*.py")  # to grade A1 to A3
+
+
+def assignment_command(args: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
+    chosen = {name: value for name, value in vars(args).items() if name not in ("command", "action")}
+    if code := ACTIONS[args.action](**chosen):
+        sys.exit(code)
 
 
 def student_files(of: Assignment) -> dict[str, str]:
@@ -234,3 +242,6 @@ def gradescope_files(of: Assignment, seed: int) -> dict[str, str]:
         scripts["requirements.txt"] = "numpy\ntqdm\n"
     scripts["run_autograder"] = scripts["run_autograder"].replace("SEED", str(seed))
     return {**scripts, **files}
+
+
+ACTIONS = {"new": new, "test": test, "grade": grade, "grade_all": grade_all, "bundle": bundle}
