@@ -160,7 +160,7 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
 
 def assignment_options(parser: argparse.ArgumentParser) -> None:
     """The actions of `assignment`; each is a function of coursework/desk.py."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="action")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="action", help="what to do")
 
     def action(called: str, text: str, /, **places: str) -> argparse.ArgumentParser:
         sub = actions.add_parser(called.replace("_", "-"), help=text, description=text)
