@@ -1,8 +1,8 @@
 """The command line: parse, call, print."""
 
 import argparse
+import contextlib
 import dataclasses
-import math
 import os
 import sys
 from importlib import import_module
@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import tinydecouple
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.messages import flagged, say
-from tinydecouple.options import DecoupleOptions, ModelOptions, TrainOptions
+from tinydecouple.options import MOST, DecoupleOptions, ModelOptions, TrainOptions, fault, shown
 from tinydecouple.study.conditions import DEMO, demo_arms
 from tinydecouple.text.corpus import SPLITS
 from tinydecouple.text.readers import MADE, CorpusOptions
@@ -35,16 +35,25 @@ class Parser(argparse.ArgumentParser):
         raise TinyDecoupleError(f"{message}; see {self.prog} --help")
 
 
-def number(kind: type, metadata: Any) -> Any:
+def number(kind: type, limits: Any) -> Any:
     """A converter that keeps a number within the range its option states."""
     def convert(text: str) -> Any:
-        value = kind(text)
-        if not math.isfinite(value) or not metadata.get("least", -math.inf) <= value <= metadata.get("most", math.inf):
-            raise argparse.ArgumentTypeError(f"{text} is not within {metadata.get('least', '')} to "
-                                             f"{metadata.get('most', 'any number')}")
+        try:
+            value = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"invalid {kind.__name__} value: {shown(text)!r}") from None
+        if wrong := fault(value, {"most": MOST[kind], **limits}):
+            raise argparse.ArgumentTypeError(wrong)
         return value
-    convert.__name__ = kind.__name__
     return convert
+
+
+def text(given: str) -> str:
+    """An option's text as UTF-8, whatever the locale."""
+    try:
+        return os.fsencode(given).decode("utf-8")
+    except UnicodeDecodeError:
+        raise argparse.ArgumentTypeError(f"{shown(given)!r} is not UTF-8") from None
 
 
 def add_options(parser: argparse.ArgumentParser, defaults: Any, prefix: str = "", without: str = "") -> None:
@@ -55,7 +64,8 @@ def add_options(parser: argparse.ArgumentParser, defaults: Any, prefix: str = ""
             continue
         value = getattr(defaults, f.name)
         kind = {"action": argparse.BooleanOptionalAction} if isinstance(value, bool) else {
-            "type": str if value is None else number(type(value), f.metadata) if not isinstance(value, str) else str,
+            "type": str if f.metadata.get("path") else text if value is None or isinstance(value, str) else number(
+                type(value), f.metadata),
             "choices": f.metadata.get("choices")}
         group.add_argument(f"--{prefix}{f.name}".replace("_", "-"), default=value, help=f.metadata["help"], **kind)
 
@@ -65,8 +75,8 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     top = Parser(prog="tinydecouple", description=tinydecouple.__doc__)
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
 
-    def command(name: str, text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text,
+    def command(name: str, about: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=about, description=about,
                                   formatter_class=argparse.ArgumentDefaultsHelpFormatter)
         return sub
 
@@ -92,7 +102,7 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     corpus = command("corpus", "show a corpus: counts, distance to the standard, examples; or write it as TSV")
     corpus.add_argument("corpus", nargs="?", default=CorpusOptions().corpus, help=CORPUS["help"])
     what = corpus.add_mutually_exclusive_group()
-    what.add_argument("--show", metavar="KEY", help="print one meaning in every variety, by region")
+    what.add_argument("--show", metavar="KEY", type=text, help="print one meaning in every variety, by region")
     what.add_argument("--figure", type=Path, help="PNG file for a heat map of the distances; needs matplotlib")
     what.add_argument("--export", type=Path, help="file to write as long TSV")
     add_options(corpus, CorpusOptions(), without="corpus")
@@ -118,17 +128,19 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
 
     say = command("translate", "translate standard input, one sentence per line, to standard output")
     say.add_argument("run", type=Path, help="directory of a pretrained or fine-tuned run")
-    say.add_argument("--source", required=True, help="variety of the input")
-    say.add_argument("--target", required=True, help="variety of the output")
+    say.add_argument("--source", type=text, required=True, help="variety of the input")
+    say.add_argument("--target", type=text, required=True, help="variety of the output")
 
     probe = command("probe", "layer by layer: code lengths, accuracies and angles, each with its null")
     probe.add_argument("run", type=Path, nargs="?", help="directory of a pretrained or fine-tuned run")
     probe.add_argument("--states", type=Path, help="instead of a run: .npz with h (n, d) or (layers, n, d), y (n,), "
                        "names (C,) and, if known, keys (n,), the sentence of each state")
-    probe.add_argument("--standard", help="with --states: name of the standard; the first name if absent")
+    probe.add_argument("--standard", type=text, help="with --states: name of the standard; the first name if absent")
     probe.add_argument("--split", choices=SPLITS, default="dev", help="whose sentences are read")
-    probe.add_argument("--per-variety", type=number(int, {"least": 10}), default=300, help="states of each variety")
-    probe.add_argument("--refits", type=number(int, {"least": 2}), default=5, help="refits for the null of the angle")
+    probe.add_argument("--per-variety", type=number(int, {"least": 10, "most": 10_000_000}), default=300,
+                       help="states of each variety")
+    probe.add_argument("--refits", type=number(int, {"least": 2, "most": 10_000}), default=5,
+                       help="refits for the null of the angle")
     probe.add_argument("--seed", type=number(int, {"least": 0}), default=1, help="seed of samples and probe noise")
     probe.add_argument("--out", type=Path, help="folder for table, numbers and pictures; of a run: RUN/probe-SPLIT")
 
@@ -138,7 +150,8 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     score.add_argument("--split", choices=SPLITS[1:], default="dev", help="choose on dev; read test once")
 
     bench = command("bench", "measure speed beside its peers, and how cost grows with size; a few minutes")
-    bench.add_argument("--rounds", type=number(int, {"least": 1}), default=5, help="times that each is measured")
+    bench.add_argument("--rounds", type=number(int, {"least": 1, "most": 1000}), default=5,
+                       help="times that each is measured")
     bench.add_argument("--json", type=Path, help="file for the numbers")
     bench.add_argument("--figure", type=Path, help="PNG file for a picture of them; needs matplotlib")
 
@@ -151,7 +164,7 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     assignment_options(command("assignment", "coursework: hand out, test, grade, bundle"))
 
     for sub in (demo, say, score):
-        sub.add_argument("--beam", type=number(int, {"least": 1}), default=1,
+        sub.add_argument("--beam", type=number(int, {"least": 1, "most": 1000}), default=1,
                          help="hypotheses per sentence; 1 is greedy")
     for sub in (demo, pre, fine, say, probe, score, again, bench):
         sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the model runs")
@@ -186,11 +199,15 @@ def assignment_options(parser: argparse.ArgumentParser) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run a command; a user's mistake is one line on stderr and exit code 2."""
+    """Run a command; a user's mistake is one line on stderr and exit code 2, Ctrl-C one line and 130."""
+    if sys.stderr is None:  # closed by the caller; print would take standard output in its place
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # a file name that is not UTF-8
     try:
+        if sys.stdout is None:
+            raise TinyDecoupleError("standard output is closed; send it to a file, or to /dev/null")
         smoke = "--smoke" in (sys.argv[1:] if argv is None else argv)
         args = parser(smoke).parse_args(argv)
         if getattr(args, "corpus", MADE[0]) not in MADE:
@@ -201,14 +218,31 @@ def main(argv: list[str] | None = None) -> None:
         getattr(module, f"{args.command}_command")(args)
         sys.stdout.flush()
     except TinyDecoupleError as error:
-        say(f"tinydecouple: {flagged(' '.join(str(error).split()))}")
-        sys.exit(2)
+        fail(flagged(str(error)))
     except BrokenPipeError:  # whoever reads, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
+        discard(sys.stderr)
     except OSError as error:  # a disk that is full, a place one may not write to
-        say(f"tinydecouple: {error.filename or 'file system'}: {error.strerror}")
-        sys.exit(2)
+        discard(sys.stdout)  # what could not be written is not tried again
+        fail(f"{error.filename or 'file system'}: {error.strerror or error}")
     except KeyboardInterrupt:
-        say("tinydecouple: interrupted; training goes on from its last checkpoint, by the same command "
-               "without --overwrite")
-        sys.exit(130)
+        fail("interrupted; training goes on from its last checkpoint, by the same command without --overwrite", 130)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        fail("out of memory; choose a smaller model, batch or corpus")
+
+
+def fail(message: str, code: int = 2) -> NoReturn:
+    """One line on standard error, if anybody reads it, and an exit code."""
+    try:
+        say(f"tinydecouple: {' '.join(message.split())}")
+    except OSError:
+        discard(sys.stderr)
+    sys.exit(code)
+
+
+def discard(stream: Any) -> None:
+    """Send what a stream still holds to nowhere, so that Python does not try again as it ends."""
+    with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
