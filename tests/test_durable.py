@@ -18,7 +18,8 @@ from tinydecouple.training.checkpoint import load_checkpoint, load_model
 resource = pytest.importorskip("resource", reason="Windows has other limits and signals")
 CPU = torch.device("cpu")
 TINY = ["--corpus", "family", "--keys", "60", "--per-variety", "10", "--trickle", "2", "--varieties", "a1,b1",
-        "--width", "8", "--blocks", "1", "--heads", "2", "--vocabulary", "600", "--epochs", "1", "--batch-tokens", "256"]
+        "--width", "8", "--blocks", "1", "--heads", "2", "--vocabulary", "600", "--epochs", "1",
+        "--batch-tokens", "256"]
 HOLD = "import pathlib, sys\nfrom tinydecouple.files import locked\nwith locked(pathlib.Path(sys.argv[1])):\n" \
        "    print('held', flush=True)\n    sys.stdin.read()\n"
 
@@ -89,7 +90,8 @@ def test_an_overwrite_waits_for_nobody_who_writes_into_a_folder_of_the_run(holde
 
 def test_a_worker_does_not_inherit_the_lock(holder, tmp_path):
     """A lock of the open file, as flock's is, would stay with a worker that outlives its parent."""
-    code = HOLD.split("    print")[0] + ("    worker = os.fork()\n    if not worker:\n        time.sleep(60)\n"
+    code = HOLD.split("    print")[0] + ("    worker = os.fork()\n    if not worker:\n        os.close(1)\n"
+                                         "        time.sleep(60)\n        os._exit(0)\n"
                                          "    print(worker, flush=True)\n    os.kill(os.getpid(), signal.SIGKILL)\n")
     parent = subprocess.run([sys.executable, "-c", f"import os, signal, time\n{code}", str(tmp_path / "run")],
                             stdout=subprocess.PIPE)
