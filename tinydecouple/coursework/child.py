@@ -245,7 +245,5 @@ def records(stream: BinaryIO, most: int = 2**26) -> list[Any]:
 
 
 if __name__ == "__main__":
-    sys.modules["child"] = sys.modules["__main__"]
     main(*sys.argv[1:])
-    sys.stdout.flush()
     os._exit(0)  # whatever the student's file left running

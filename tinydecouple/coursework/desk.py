@@ -56,7 +56,8 @@ inputs of its own, one state and many, in float32 and float64, and looks at spec
     return {f"{number}.py": stubs.stubs(of), "helpers.py": stubs.helpers(of),
             f"test_{number}.py": stubs.public_tests(of),
             "checks.py": Path(checks.__file__).read_text(encoding="utf-8"), f"{number}.md": stubs.handout(number),
-            **({"RUBRIC.md": stubs.handout("RUBRIC")} if of.written else {}), "README.md": readme, "pytest.ini": f"[pytest]\nmarkers =\n{markers}\n"}
+            **({"RUBRIC.md": stubs.handout("RUBRIC")} if of.written else {}), "README.md": readme,
+            "pytest.ini": f"[pytest]\nmarkers =\n{markers}\n"}
 
 
 def new(name: str, folder: Path) -> int:

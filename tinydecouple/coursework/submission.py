@@ -59,7 +59,8 @@ def unpacked(path: Path, names: list[str]) -> list[tuple[str, bytes]]:
     """The assignments' files in a zip; a zip that is damaged holds none."""
     try:
         with zipfile.ZipFile(path) as archive:
-            chosen = [m for m in archive.infolist() if Path(m.filename).name.lower() in {f"{name}.py".lower() for name in names}
+            wanted = {f"{name}.py".lower() for name in names}
+            chosen = [m for m in archive.infolist() if Path(m.filename).name.lower() in wanted
                       and "__MACOSX" not in m.filename]
             return [(m.filename, archive.open(m).read(MOST + 1)) for m in chosen]
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError):
