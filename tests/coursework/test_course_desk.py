@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from solutions import solution
 
-from tinydecouple.cli import main
+from tinydecouple.cli import main, parser
 from tinydecouple.coursework import desk, stubs
 from tinydecouple.coursework.submission import decoded, find
 from tinydecouple.coursework.tasks import Assignment, assignment
@@ -190,3 +191,21 @@ def test_gradescopes_autograder_runs_as_gradescope_runs_it(tmp_path):
 def test_a_decoder_never_fails():
     for data in (b"", b"\xff\xfe", b"\xff\xfea", b"# coding: nonsense\n", bytes(range(256))):
         assert isinstance(decoded(data)[0], str)
+
+
+def test_the_lecturers_commands_are_understood():
+    text = (stubs.HANDOUTS / "LECTURER.md").read_text(encoding="utf-8")
+    commands = re.findall(r"python -m tinydecouple (assignment [^`\n]+)", text)
+    assert len(commands) >= 4
+    for command in commands:
+        parser().parse_args(command.split())
+
+
+def test_what_the_lecturers_page_quotes_is_what_the_grader_says():
+    """Words in the table of mistakes stand in the code that says them."""
+    text = (stubs.HANDOUTS / "LECTURER.md").read_text(encoding="utf-8")
+    said = " ".join(p.read_text(encoding="utf-8") for p in sorted((stubs.PACKAGE / "coursework").glob("*.py")))
+    said = re.sub(r'"\s+f?"', "", said)
+    for quote in re.findall(r"^\| \d\.\d(?:, \d\.\d)? \| .* \| (.+) \|$", text, re.M):
+        if "..." not in quote and "(directions" not in quote and "got a list" not in quote:
+            assert quote in said, f"the grader does not say {quote!r}"

@@ -130,12 +130,15 @@ def test_a4s_own_references_agree_with_the_package():
     import torch
 
     from tinydecouple.coursework import reference
-    from tinydecouple.evaluation.score import chrf, statistics
+    from tinydecouple.evaluation.significance import over_seeds
     from tinydecouple.training.decoupler import DecoupleOptions, Decoupler
     rng = np.random.default_rng(0)
-    counts = statistics(["ana hunak alyawm", "la", ""], ["ana huna alyawm", "na'am la", "shu"])
-    for rows in (counts, counts[:1], counts[1:2], counts[2:]):
-        assert reference.chrf(rows.sum(axis=0)) == pytest.approx(float(chrf(rows.sum(axis=0))))
+    for name, value in vars(reference.DecoupleOptions()).items():
+        assert getattr(DecoupleOptions(), name) == value, f"the package's default of {name} has changed"
+    for seeds in (2, 3, 5, 10):
+        first, second = rng.normal(size=(2, seeds))
+        theirs = over_seeds(first, second)
+        assert reference.seed_interval(first, second) == pytest.approx((theirs.mean, theirs.low, theirs.high), abs=2e-3)
     core = Decoupler(DecoupleOptions(rank=1), 2, 5)
     core.basis = np.linalg.qr(rng.normal(size=(5, 1)))[0]
     core.mean = rng.normal(size=5)

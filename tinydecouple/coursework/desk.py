@@ -56,7 +56,8 @@ inputs of its own, one state and many, in float32 and float64, and looks at spec
     return {f"{number}.py": stubs.stubs(of), "helpers.py": stubs.helpers(of),
             f"test_{number}.py": stubs.public_tests(of),
             "checks.py": Path(checks.__file__).read_text(encoding="utf-8"), f"{number}.md": stubs.handout(number),
-            "README.md": readme, "pytest.ini": f"[pytest]\nmarkers =\n{markers}\n"}
+            **({"RUBRIC.md": stubs.handout("RUBRIC")} if of.written else {}), "README.md": readme,
+            "pytest.ini": f"[pytest]\nmarkers =\n{markers}\n"}
 
 
 def new(name: str, folder: Path) -> int:
@@ -173,7 +174,7 @@ def grade_all(folder: Path, table: Path, seed: int = 1, jobs: int = 0) -> int:
     for entry in students:
         try:
             found[entry] = find(entry)
-        except TinyDecoupleError as error:
+        except (TinyDecoupleError, OSError) as error:  # the others are graded all the same
             found[entry] = str(error)
     used = {s.assignment.name for s in found.values() if not isinstance(s, str)}
     prepared: dict[str, list[Prepared]] = {name: prepare_all(assignment(name), seed) for name in sorted(used)}

@@ -12,6 +12,22 @@ T_975 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 
          14: 2.145, 19: 2.093}  # degrees of freedom -> quantile of t
 
 
+@dataclass(frozen=True)
+class DecoupleOptions:
+    """The options of decoupling that A4 needs.
+
+    strength: lambda, the weight of the penalty.  schedule: "constant", "warm-up" or "decay".  subspace: name of an
+    estimator.  frozen: keep the first basis and mean.  rank: k.  probe_steps: Adam steps per refit.
+    """
+
+    strength: float = 0.1
+    schedule: str = "constant"
+    subspace: str = "probe"
+    frozen: bool = False
+    rank: int = 1
+    probe_steps: int = 150
+
+
 @dataclass
 class Decoupler:
     """What a decoupler keeps between refreshes.
@@ -71,13 +87,3 @@ def seed_interval(first: np.ndarray, second: np.ndarray) -> tuple[float, float, 
     half = T_975[len(difference) - 1] * difference.std(ddof=1) / np.sqrt(len(difference))
     mean = difference.mean()
     return float(mean), float(mean - half), float(mean + half)
-
-
-def chrf(summed: np.ndarray) -> float:
-    """chrF++, 0 to 100, from summed statistics (24,): n-grams of output, reference and both, of 6 + 2 orders."""
-    output, reference, both = summed.reshape(8, 3).T
-    counted = (output > 0) & (reference > 0)
-    if not counted.any():
-        return 0.0
-    precision, recall = (float((both[counted] / side[counted]).mean()) for side in (output, reference))
-    return 100 * 5 * precision * recall / (4 * precision + recall) if precision + recall else 0.0

@@ -67,13 +67,13 @@ def top_level(module: str) -> dict[str, tuple[str, Any]]:
 
 
 def closure(wanted: tuple[str, ...], known: frozenset[str] = frozenset()) -> str:
-    """Source that defines every "module:name" wanted and what it needs of the package, in order, but not `known`."""
+    """Source that defines every "module:name" wanted, after what it needs of the package, but not `known`."""
     imports: dict[str, None] = {}
-    pieces: dict[str, tuple[int, int, str]] = {}
-    modules: list[str] = []
+    seen = set(known)
+    pieces: dict[str, None] = {}
 
     def add(module: str, name: str) -> None:
-        if name in known or name in pieces:
+        if name in seen:
             return
         kind, what = top_level(module).get(name, (None, None))
         if kind == "import":
@@ -81,19 +81,15 @@ def closure(wanted: tuple[str, ...], known: frozenset[str] = frozenset()) -> str
         elif kind == "from":
             add(*what.split(":"))
         elif kind == "here":
-            source = parsed(module)[0]
-            pieces[name] = (0, 0, "")  # so that what refers to itself ends
+            seen.add(name)
             for inner in ast.walk(what):
                 if isinstance(inner, ast.Name):
                     add(module, inner.id)
-            if module not in modules:
-                modules.append(module)
-            pieces[name] = (modules.index(module), what.lineno, segment(source, what))
+            pieces[segment(parsed(module)[0], what)] = None
 
     for one in wanted:
         add(*one.split(":"))
-    code = [text for _, _, text in sorted(set(pieces.values()), key=lambda piece: piece[:2]) if text]
-    return "\n".join([*sorted(imports), "", "", "\n\n\n".join(code)]) + "\n"
+    return "\n".join([*sorted(imports), "", "", "\n\n\n".join(pieces)]) + "\n"
 
 
 @lru_cache
@@ -136,7 +132,8 @@ def docstring(task: Task, node: ast.FunctionDef) -> str:
         if count != 1:
             raise ValueError(f"{task.function}: the docstring no longer says {part!r}; mend `hide` of task {task.id}")
     paragraphs = [re.sub(r" +([,.;:])", r"\1", " ".join(p.split())) for p in text.split("\n\n")]
-    return "\n\n".join(textwrap.fill(p, 92) for p in paragraphs if p)
+    text = "\n\n".join(textwrap.fill(p, 92, break_on_hyphens=False) for p in paragraphs if p)
+    return text[:1].upper() + text[1:] if text[:2].isalpha() else text  # a sentence whose start was hidden
 
 
 def run_example(assignment: Assignment, task: Task, code: str) -> Any:

@@ -50,18 +50,17 @@ def find(folder: Path, wanted: Assignment | None = None) -> Submission:
 
 def candidates(folder: Path, name: str) -> list[Path]:
     """Files of that name in the folder; if there are none, those below it."""
-    if folder.is_file():
-        return [folder] if folder.name == name else []
-    here = folder / name
-    return [here] if here.is_file() else [p for p in sorted(folder.rglob(name)) if p.is_file() and "__MACOSX" not in
-                                          p.parts]
+    paths = [folder] if folder.is_file() else sorted(folder.rglob("*"))
+    found = [p for p in paths if p.name.lower() == name.lower() and p.is_file() and "__MACOSX" not in p.parts]
+    return [p for p in found if p.parent == folder] or found
 
 
 def unpacked(path: Path, names: list[str]) -> list[tuple[str, bytes]]:
     """The assignments' files in a zip; a zip that is damaged holds none."""
     try:
         with zipfile.ZipFile(path) as archive:
-            chosen = [m for m in archive.infolist() if Path(m.filename).name in {f"{name}.py" for name in names}
+            wanted = {f"{name}.py".lower() for name in names}
+            chosen = [m for m in archive.infolist() if Path(m.filename).name.lower() in wanted
                       and "__MACOSX" not in m.filename]
             return [(m.filename, archive.open(m).read(MOST + 1)) for m in chosen]
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError):
