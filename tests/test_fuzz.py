@@ -220,8 +220,9 @@ def whole(runs, tokenizer):
     np.savez_compressed(file, h=rng.normal(size=(20, 3)), y=np.arange(20) % 2, names=np.array(["a", "b"]),
                         keys=np.arange(20))
     run = runs / "plain"
-    return SimpleNamespace(state=load_checkpoint(run), config=load_config(run), log=read_records(run / "log.jsonl"),
-                           npz=file.getvalue(), checkpoint=(run / "checkpoint.pt").read_bytes(), tokenizer=tokenizer)
+    return SimpleNamespace(state=load_checkpoint(run), config=load_config(run),
+                           log=read_records(run / "log.jsonl"), npz=file.getvalue(),
+                           checkpoint=(run / "checkpoint.pt").read_bytes(), tokenizer=tokenizer)
 
 
 def case(seed, folder, whole):

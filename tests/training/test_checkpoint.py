@@ -18,7 +18,7 @@ def opened(run, config, overwrite=False):
 
 def test_a_checkpoint_cut_off_while_it_is_written_leaves_the_last_one(tmp_path, monkeypatch):
     """Weights take seconds to write at scale: a run that is stopped in them must find what it had saved before."""
-    state = {"complete": False, "step": 5, "model": {}, "tokenizer": torch.zeros(1)}
+    state = {"complete": False, "step": 5, "model": {}, "tokenizer": torch.zeros(1), "log": ""}
     save_checkpoint(tmp_path, state)
 
     def cut_off(number):

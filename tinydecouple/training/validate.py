@@ -15,6 +15,7 @@ from tinydecouple.files import read_regular
 from tinydecouple.options import DecoupleOptions, ModelOptions, TrainOptions, fault, shown
 from tinydecouple.text.readers import CorpusOptions
 
+REMEDY = "; run again with `overwrite`"
 MOST_LOG = 2**30  # bytes of log.jsonl
 ENTRIES = {"marker": str, "version": str, "kind": str, "corpus_sha256": str, "start_sha256": str,
            "beam": int, "arms": list, "of": dict}
@@ -32,7 +33,7 @@ MEASURES = ("loss", "dev_loss", "penalty", "strength", "learning_rate", "code_bi
 
 def damaged(where: Path | str, what: str) -> NoReturn:
     """Raise the TinyDecoupleError that all checks raise."""
-    raise TinyDecoupleError(f"{where}: damaged ({what}); run again with `overwrite`")
+    raise TinyDecoupleError(f"{where}: damaged ({what}){REMEDY}")
 
 
 def check_config(config: dict[str, Any], path: Path) -> dict[str, Any]:
