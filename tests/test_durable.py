@@ -159,6 +159,13 @@ def test_overwrite_follows_no_link_and_believes_no_name(copy, tmp_path, capsys):
     assert (tmp_path / "out" / "table.md").read_text(encoding="utf-8") == "mine"
 
 
+def test_a_lock_that_is_a_link_makes_no_file_elsewhere(tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / LOCK).symlink_to(tmp_path / "elsewhere")
+    assert LOCK in fails(capsys, "pretrain", "--run", tmp_path / "run", *TINY)
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_a_corpus_inside_the_run_is_not_overwritten(copy, capsys):
     """Though it bears a name of the run's own files."""
     main(["evaluate", str(copy / "pretrained")])

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import dataclasses
+import errno
 import os
 import sys
 from importlib import import_module
@@ -224,7 +225,8 @@ def main(argv: list[str] | None = None) -> None:
         discard(sys.stderr)
     except OSError as error:  # a disk that is full, a place one may not write to
         discard(sys.stdout)  # what could not be written is not tried again
-        fail(f"{error.filename or 'file system'}: {error.strerror or error}")
+        full = error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)  # of a file, files.write names it
+        fail(f"{error.filename or ('standard output' if full else 'file system')}: {error.strerror or error}")
     except KeyboardInterrupt:
         fail("interrupted; training goes on from its last checkpoint, by the same command without --overwrite", 130)
     except (MemoryError, RuntimeError) as error:
