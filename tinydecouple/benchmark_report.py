@@ -1,6 +1,7 @@
 """The whole benchmark: every part of benchmark.py and how cost grows, as numbers, as text and as a picture."""
 
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from tqdm import tqdm
 
 from tinydecouple import benchmark
 from tinydecouple.benchmark import BATCH, LENGTH, SHAPE, alternate, our_stepper, spread
+from tinydecouple.files import write
 from tinydecouple.method import probe
 from tinydecouple.method.planted import plant
 from tinydecouple.method.states import standardise
@@ -123,6 +125,7 @@ def draw(path: Path, result: dict[str, Any]) -> bool:
             axis.loglog([int(size) for size in values[measures]], list(values[measures].values()), "o-", label=name)
         axis.set(xlabel="size", ylabel=label)
         axis.legend()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    FigureCanvasAgg(figure).print_png(path)
+    picture = BytesIO()
+    FigureCanvasAgg(figure).print_png(picture)
+    write(path, picture.getvalue())
     return True

@@ -28,7 +28,7 @@ from tinydecouple.files import locked, read_regular, write, write_json
 from tinydecouple.model.transformer import Transformer
 from tinydecouple.text.tokenizer import Tokenizer
 from tinydecouple.training.overwrite import clear, in_passing
-from tinydecouple.training.validate import check_config
+from tinydecouple.training.validate import REMEDY, check_config
 from tinydecouple.training.validate_checkpoint import (
     check_archive,
     check_state,
@@ -140,7 +140,7 @@ def load_checkpoint(run: Path, mend: bool = False) -> dict[str, Any] | None:
     """
     state, complaint = _newest(run)
     if complaint and state is None:
-        raise TinyDecoupleError(f"{complaint}; run again with `overwrite`")
+        raise TinyDecoupleError(complaint + REMEDY)
     if complaint:
         print(f"{complaint}; going on from the one before, of step {state['step']}",
               file=sys.stderr, flush=True)
@@ -152,7 +152,7 @@ def load_checkpoint(run: Path, mend: bool = False) -> dict[str, Any] | None:
 def restore_log(run: Path, state: dict[str, Any]) -> None:
     """Bring log.jsonl to a checkpoint's step: a kill or power loss may leave any version of it."""
     path = run / "log.jsonl"
-    if not path.exists() or path.read_bytes() != state["log"].encode():
+    if not path.exists() or read_regular(path) != state["log"].encode():
         write(path, state["log"])
 
 
@@ -186,8 +186,10 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
         check_archive(BytesIO(payload), path)
         state = torch.load(BytesIO(payload), map_location="cpu", weights_only=True)
         check_state(state, path)
-    except (OSError, TinyDecoupleError):  # not readable is not damaged
+    except OSError:  # not readable is not damaged
         raise
+    except TinyDecoupleError as error:  # the remedy is for the caller to say
+        raise TinyDecoupleError(str(error).removesuffix(REMEDY)) from None
     except Exception as error:  # torch reports a damaged file by many types
         reason = shorten(repr(error), 80, placeholder=" …")
         raise TinyDecoupleError(f"{path}: damaged ({reason})") from None
@@ -204,9 +206,9 @@ def load_model(run: Path, device: torch.device) -> tuple[Transformer, Tokenizer,
     config = read_config(run)
     state, complaint = _newest(run)
     if complaint:
-        remedy = (f"run its training command again, which goes on from step {state['step']}"
-                  if state else "run again with `overwrite`")
-        raise TinyDecoupleError(f"{complaint}; {remedy}")
+        remedy = f"; run its training command again, which goes on from step {state['step']}" \
+            if state else REMEDY
+        raise TinyDecoupleError(complaint + remedy)
     if state is None or not state["complete"]:
         raise TinyDecoupleError(
             f"{run}: holds no completely trained model; run its training command again, which goes "

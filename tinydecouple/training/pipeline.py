@@ -95,6 +95,8 @@ def run_corpus(run: Path) -> ParallelCorpus:
     Raises TinyDecoupleError if its files have changed since.
     """
     config = load_config(run)
+    if "corpus" not in config:
+        raise TinyDecoupleError(f"{run}: has no corpus of its own; name a folder within it")
     options = CorpusOptions(**config["corpus"])
     corpus = load_corpus(options)
     if corpus.fingerprint != config["corpus_sha256"]:
@@ -108,6 +110,6 @@ def same_corpus(first: dict[str, Any], second: dict[str, Any]) -> bool:
 
     Noise and trickle may differ: they only choose which of the texts are trained on.
     """
-    used = [{name: value for name, value in config["corpus"].items()
+    used = [{name: value for name, value in config.get("corpus", {}).items()
              if name not in ("noise", "trickle")} for config in (first, second)]
-    return used[0] == used[1] and first["corpus_sha256"] == second["corpus_sha256"]
+    return used[0] == used[1] and first.get("corpus_sha256") == second.get("corpus_sha256")

@@ -6,7 +6,7 @@ TinyDecoupleError that names the file and the entry.
 
 import json
 import math
-from dataclasses import fields
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,6 +15,7 @@ from tinydecouple.files import read_regular
 from tinydecouple.options import DecoupleOptions, ModelOptions, TrainOptions, fault, shown
 from tinydecouple.text.readers import CorpusOptions
 
+REMEDY = "; run again with `overwrite`"
 MOST_LOG = 2**30  # bytes of log.jsonl
 ENTRIES = {"marker": str, "version": str, "kind": str, "corpus_sha256": str, "start_sha256": str,
            "beam": int, "arms": list, "of": dict}
@@ -32,7 +33,7 @@ MEASURES = ("loss", "dev_loss", "penalty", "strength", "learning_rate", "code_bi
 
 def damaged(where: Path | str, what: str) -> NoReturn:
     """Raise the TinyDecoupleError that all checks raise."""
-    raise TinyDecoupleError(f"{where}: damaged ({what}); run again with `overwrite`")
+    raise TinyDecoupleError(f"{where}: damaged ({what}){REMEDY}")
 
 
 def check_config(config: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -52,7 +53,23 @@ def check_config(config: dict[str, Any], path: Path) -> dict[str, Any]:
             damaged(path, f"unknown entry {shown(name)!r}")
         elif type(value) is not ENTRIES[name]:
             damaged(path, f"{name} is {_seen(value)}, expected {ENTRIES[name].__name__}")
+    for arm in config.get("arms", ()):
+        _check_arm(arm, path)
     return config
+
+
+def _check_arm(arm: Any, path: Path) -> None:
+    """Check an arm of a demo: its name, that of a folder in the run, and its options."""
+    if not isinstance(arm, dict) or set(arm) != {"name", "why", "options"}:
+        damaged(path, "arms: expected name, why and options of each")
+    name = arm["name"]
+    if not isinstance(name, str) or name in ("", "..") or Path(name).name != name or "\0" in name:
+        damaged(path, f"arms: {_seen(name)} is no name of a folder")
+    known = {option.name: option for option in (*fields(TrainOptions), *fields(DecoupleOptions))}
+    if not isinstance(arm["options"], dict) or not set(arm["options"]) <= set(known):
+        damaged(path, f"arms: {shown(name)} has unknown options")
+    for key, value in arm["options"].items():
+        _check_value(value, known[key], f"arms: {shown(name)}: {key}", path)
 
 
 def _check_section(section: Any, kind: type, name: str, path: Path) -> None:
@@ -64,13 +81,18 @@ def _check_section(section: Any, kind: type, name: str, path: Path) -> None:
     for key, option in options.items():
         if key not in section:
             damaged(path, f"{name}: {key} is missing")
-        value, expected = section[key], str if option.default is None else type(option.default)
-        if value is None and option.default is None:
-            continue
-        if type(value) is not expected and not (expected is float and type(value) is int):
-            damaged(path, f"{name}: {key} is {_seen(value)}, expected {expected.__name__}")
-        if wrong := fault(value, option.metadata):
-            damaged(path, f"{name}: {key} {wrong}")
+        _check_value(section[key], option, f"{name}: {key}", path)
+
+
+def _check_value(value: Any, option: Field, name: str, path: Path) -> None:
+    """Check the type and the bounds of an option's value."""
+    expected = str if option.default is None else type(option.default)
+    if value is None and option.default is None:
+        return
+    if type(value) is not expected and not (expected is float and type(value) is int):
+        damaged(path, f"{name} is {_seen(value)}, expected {expected.__name__}")
+    if wrong := fault(value, option.metadata):
+        damaged(path, f"{name} {wrong}")
 
 
 def _seen(value: Any) -> str:
