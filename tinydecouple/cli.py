@@ -168,7 +168,8 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
         sub.add_argument("--beam", type=number(int, {"least": 1, "most": 1000}), default=1,
                          help="hypotheses per sentence; 1 is greedy")
     for sub in (demo, pre, fine, say, probe, score, again, bench):
-        sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the model runs")
+        sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
+                         help="where the model runs; training on cuda multiplies matrices in bfloat16")
     return top
 
 

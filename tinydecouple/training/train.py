@@ -45,6 +45,11 @@ def rate_at(options: TrainOptions, step: int, total: int) -> float:
         1 + math.cos(math.pi * (step - warm_up) / max(1, total - warm_up)))
 
 
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """On a GPU matrix products in bfloat16; the stream, norms, loss and weights stay float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+
+
 def batch_loss(model: Transformer, batch: Batch,
                standard_weight: float = 1.0) -> tuple[list[Tensor], Tensor]:
     """Hidden states of every layer, and the loss: THEORY (5).
@@ -55,10 +60,11 @@ def batch_loss(model: Transformer, batch: Batch,
     """
     device = model.embedding.weight.device
     labels = torch.from_numpy(batch.labels).to(device)
-    states = model(torch.from_numpy(batch.inputs).to(device))
     counted = labels != IGNORE
-    logits = model.logits(states[-1][counted])  # (b, t, d) -> (n, d) -> (n, v)
-    nats = F.cross_entropy(logits, labels[counted], reduction="none")  # (n,)
+    with mixed_precision(device):
+        states = model(torch.from_numpy(batch.inputs).to(device))
+        logits = model.logits(states[-1][counted])  # (b, t, d) -> (n, d) -> (n, v)
+        nats = F.cross_entropy(logits, labels[counted], reduction="none")  # (n,)
     to_standard = torch.from_numpy(batch.to_standard).to(device)
     weight = torch.where(to_standard, standard_weight, 1.0)  # (b,)
     return states, (nats * weight[:, None].expand_as(labels)[counted]).mean()
