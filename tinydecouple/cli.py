@@ -13,12 +13,13 @@ from tinydecouple import commands as do
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.model.transformer import ModelOptions
 from tinydecouple.study.conditions import DEMO, demo_arms
+from tinydecouple.study.plan import PRETRAIN, known_plans
 from tinydecouple.text.corpus import SPLITS
 from tinydecouple.text.readers import MADE, CorpusOptions
 from tinydecouple.training.decoupler import DecoupleOptions
 from tinydecouple.training.train import TrainOptions
 
-PRETRAIN, FINETUNE = TrainOptions(epochs=3, learning_rate=3e-3), TrainOptions()  # chosen on dev, for plain fine-tuning
+FINETUNE = TrainOptions()  # chosen on dev, for plain fine-tuning
 ON_DISK = {"vocabulary": 800, "pretrain_epochs": 12, "epochs": 8}  # chosen on dev, for plain, of MediaWiki's messages
 CORPUS = CorpusOptions.__dataclass_fields__["corpus"].metadata  # the corpus command takes it by place
 SMOKE = {"run": Path("runs/smoke"), "keys": 150, "per_variety": 30, "trickle": 5, "width": 32, "vocabulary": 800,
@@ -134,6 +135,20 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     score.add_argument("run", type=Path, help="directory of a pretrained or fine-tuned run")
     score.add_argument("--against", type=Path, help="run to compare with, such as one of strength 0")
     score.add_argument("--split", choices=SPLITS[1:], default="dev", help="choose on dev; read test once")
+
+    study = command(do.study_command, "conditions x seeds: each cell once, in a folder of its own; stops and resumes "
+                    "anywhere")
+    study.add_argument("--plan", help=f"JSON file, or one of: {', '.join(known_plans())}; default: primary")
+    study.add_argument("--quick", action="store_true", help="the plan quick: three conditions, two seeds, minutes")
+    study.add_argument("--run", type=Path, default=Path("runs/study"), help="folder of the cells")
+    study.add_argument("--workers", type=number(int, {"least": 1}), default=1, help="cells made side by side, each "
+                       "in a process with one thread")
+    study.add_argument("--setting", help="only cells of this setting")
+    study.add_argument("--cell", nargs=2, metavar=("CONDITION", "SEED"), help="only this cell; for a scheduler")
+    study.add_argument("--rerun", action="store_true", help="make damaged cells, and those of another configuration, "
+                       "anew")
+    study.add_argument("--final", type=int, nargs="?", const=1, choices=(1, 2), help="translate fresh meanings that "
+                       "no cell has read, with every cell of the plan: the first 600, or the second")
 
     for sub in (demo, say, score):
         sub.add_argument("--beam", type=number(int, {"least": 1}), default=1,

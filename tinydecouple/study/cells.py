@@ -1,18 +1,43 @@
-"""One cell of a study: an arm fine-tuned from a pretrained run, translated and scored, in a folder of its own."""
+"""One cell of a study: a condition fine-tuned from its seed's pretrained run, translated and scored, in its own folder.
 
-from collections.abc import Callable
+RUN/
+  pretrained/HASH/             the run that all conditions of a setting and a seed start from
+  cells/SETTING/CONDITION/SEED/
+    config.json, log.jsonl, checkpoint.pt    the fine-tuned run
+    cell.json                  configuration, scores, probes, seconds, versions, processor, checksums of the rest
+    dev.npz, dev.tsv.gz        counts per sentence (measures.sentences), and the translations
+    final-1/, final-2/         final.json and counts on the first and the second fresh 600 keys, once they are read
+  unfinished/                  where cells are made, before they are renamed
+"""
+
+import gzip
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from tinydecouple.evaluation import report
+from tinydecouple.evaluation.probe_report import States, gather_states
 from tinydecouple.evaluation.score import Direction, translate
 from tinydecouple.study.conditions import Arm, apply
+from tinydecouple.study.measures import length_ratio, manipulation, scores, sentences
+from tinydecouple.study.plan import Cell
+from tinydecouple.study.records import cell_folder, pretrained_folder, published, read_cell, read_checked, write_record
 from tinydecouple.text.corpus import ParallelCorpus
-from tinydecouple.training.checkpoint import load_model
+from tinydecouple.text.fresh import fresh_corpus
+from tinydecouple.text.readers import load_corpus
+from tinydecouple.training.checkpoint import load_checkpoint, load_model
 from tinydecouple.training.decoupler import DecoupleOptions
-from tinydecouple.training.pipeline import finetune
+from tinydecouple.training.gather import parse_layers
+from tinydecouple.training.pipeline import finetune, new_tokenizer, pretrain
 from tinydecouple.training.train import TrainOptions
+
+CPU = torch.device("cpu")
+LENGTH_KEYS = 100  # keys whose outputs' length is measured at each bias on the end symbol
 
 
 def train_arms(folder: Path, arms: tuple[Arm, ...], start: Path, corpus: ParallelCorpus, options: TrainOptions,
@@ -33,3 +58,112 @@ def score_run(run: Path, corpus: ParallelCorpus, split: str, beam: int, device: 
     report.write_translations(run / split, system)
     report.write_scores(run / split, system, corpus, {"split": split, "beam": beam})
     return system
+
+
+def make_pretrained(run: Path, cell: Cell) -> Path:
+    """The pretrained run of a cell, made unless it is there."""
+    folder = pretrained_folder(run, cell)
+    if not folder.is_dir():
+        corpus = load_corpus(cell.corpus)
+        with published(run, folder) as work:
+            tokenizer = new_tokenizer(corpus, cell.setting.model)
+            pretrain(work, corpus, tokenizer, cell.corpus, cell.setting.model, cell.pretrain, CPU)
+    return folder
+
+
+def run_cell(run: Path, cell: Cell) -> None:
+    """Make a cell, unless it is there. Raises TinyDecoupleError if what is there is damaged or of another plan."""
+    folder = cell_folder(run, cell)
+    if folder.exists():
+        read_cell(folder, cell)
+        return
+    start = make_pretrained(run, cell)
+    corpus = load_corpus(cell.corpus)
+    train, decouple = cell.options
+    seconds = {}
+    with published(run, folder) as work:
+        with timed(seconds, "training"):
+            finetune(work, start, corpus, train, decouple, CPU)
+        model, tokenizer, _ = load_model(work, CPU)
+        with timed(seconds, "translating"):
+            system = translate(model, tokenizer, corpus, "dev", cell.setting.beam)
+        write_sentences(work, "dev", system, tokenizer)
+        with timed(seconds, "length"):
+            lengths = length_curve(model, tokenizer, corpus, cell)
+        with timed(seconds, "probing"):
+            probes = probe_states(start, work, corpus, cell)
+        steps = load_checkpoint(work)["step"]
+        write_record(work / "cell.json", {
+            "cell": cell.name, "why": cell.arm.why, "configuration": cell.configuration(),
+            "corpus_sha256": corpus.fingerprint, "scores": scores(system, corpus, tokenizer),
+            "length_by_end_bias": lengths, "probes": probes, "steps": steps, "seconds": seconds})
+
+
+def final_cell(run: Path, cell: Cell, number: int, end_bias: float) -> None:
+    """Translate the `number`-th set of fresh keys with a cell's model, with and without a bias on the end symbol."""
+    folder = cell_folder(run, cell)
+    record = read_cell(folder, cell)
+    if (folder / f"final-{number}").is_dir():
+        read_checked(folder / f"final-{number}" / "final.json", cell)
+        return
+    model, tokenizer, _ = load_model(folder, CPU)
+    corpus = fresh_corpus(load_corpus(cell.corpus), cell.corpus, number)
+    seconds: dict[str, float] = {}
+    with published(run, folder / f"final-{number}") as work:
+        with timed(seconds, "translating"):
+            system = translate(model, tokenizer, corpus, "test", cell.setting.beam)
+        into = [(corpus.standard, dialect) for dialect in corpus.dialects]
+        controlled = translate(model, tokenizer, corpus, "test", cell.setting.beam, end_bias=end_bias, pairs=into)
+        write_sentences(work, "test", system, tokenizer)
+        write_sentences(work, "length", controlled, tokenizer)
+        write_record(work / "final.json", {
+            "cell": cell.name, "configuration": record["configuration"], "corpus_sha256": corpus.fingerprint,
+            "set": number, "end_bias": end_bias, "scores": scores(system, corpus, tokenizer),
+            "length_controlled": scores(controlled, corpus, tokenizer), "seconds": seconds})
+
+
+@contextmanager
+def timed(seconds: dict[str, float], what: str) -> Generator[None, None, None]:
+    """Seconds of the processor, which other work on the machine hardly changes."""
+    started = time.process_time()
+    yield
+    seconds[what] = round(time.process_time() - started, 2)
+
+
+def length_curve(model: Any, tokenizer: Any, corpus: ParallelCorpus, cell: Cell) -> list[dict[str, float]]:
+    """Length ratio and chrF++ into dialects on the first dev keys, at 0 and at each bias on the end symbol."""
+    into = [(corpus.standard, dialect) for dialect in corpus.dialects]
+    curve = []
+    for bias in sorted({0.0, *cell.setting.end_biases}) if cell.setting.end_biases else ():
+        system = translate(model, tokenizer, corpus, "dev", cell.setting.beam, "measuring length", bias, into,
+                           LENGTH_KEYS)
+        (mean,) = scores(system, corpus, tokenizer)["means"].values()
+        curve.append({"end_bias": bias, "length_ratio": length_ratio(system, tokenizer), "chrf++": mean["chrf++"]})
+    return curve
+
+
+def probe_states(start: Path, work: Path, corpus: ParallelCorpus, cell: Cell) -> dict[str, dict[str, float]]:
+    """Probes of the states of dev sentences, at the layers of the cell and of its setting."""
+    def states(folder: Path) -> States:
+        model, tokenizer, _ = load_model(folder, CPU)
+        return gather_states(model, tokenizer, corpus, "dev", cell.setting.probe_states,
+                             np.random.default_rng([cell.seed, 0]))
+
+    blocks = cell.setting.model.blocks
+    layers = {layer for options in (cell.setting.decouple, cell.options[1])
+              for layer in parse_layers(options.layer, blocks)}
+    kept = load_checkpoint(work)["decouplers"]
+    penalised = {layer: state["basis"].numpy() for layer, state in kept.items()}
+    return manipulation(states(start), states(work), tuple(sorted(layers)), penalised,
+                        np.random.default_rng([cell.seed, 1]))
+
+
+def write_sentences(folder: Path, split: str, system: list[Direction], tokenizer: Any) -> None:
+    """SPLIT.npz, counts per sentence, and SPLIT.tsv.gz, the translations."""
+    np.savez_compressed(folder / f"{split}.npz", **sentences(system, tokenizer))
+    report.write_translations(folder, system)
+    text = (folder / "translations.tsv").read_bytes()
+    (folder / "translations.tsv").unlink()
+    (folder / f"{split}.tsv.gz").write_bytes(gzip.compress(text, mtime=0))
+
+

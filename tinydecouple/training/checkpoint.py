@@ -63,17 +63,17 @@ def open_run(run: Path, config: dict[str, Any], overwrite: bool) -> None:
         write_json(run / "config.json", config)
     elif (stored := read_config(run)) != config:
         raise TinyDecoupleError(f"{run}: holds a run of another configuration "
-                                f"({_difference(stored, config)}); choose another `run` or pass "
+                                f"({difference(stored, config)}); choose another `run` or pass "
                                 "`overwrite`")
 
 
-def _difference(stored: dict, asked: dict, prefix: str = "") -> str:
+def difference(stored: dict, asked: dict, prefix: str = "") -> str:
     """The first option that differs, as 'name: stored 1, asked for 2'."""
     for name in {**stored, **asked}:
         old, new = stored.get(name), asked.get(name)
         if old != new:
             if isinstance(old, dict) and isinstance(new, dict):
-                return _difference(old, new, f"{prefix}{name}.")
+                return difference(old, new, f"{prefix}{name}.")
             return f"{prefix}{name}: stored {old!r}, asked for {new!r}"
     return "nothing"
 

@@ -20,8 +20,10 @@ from tinydecouple.method.probe import PRIORS, VariationalProbe, fit, new_probe
 from tinydecouple.method.states import StatesWarning, check_width, dominance, standardise
 from tinydecouple.method.subspace import ESTIMATORS, estimator, principal_angles
 from tinydecouple.options import option
+from tinydecouple.training import interventions
 from tinydecouple.training.gather import PENALISED, TOKENS
 
+FORMS = ("inside", *interventions.PENALTIES)
 NULLS = 5  # fits per run, roughly, of the null that code lengths are compared with
 
 
@@ -34,9 +36,14 @@ class DecoupleOptions:
                            "half-way, decay falls to 0", choices=("constant", "warm-up", "decay"))
     layer: str = option("1", "block whose output is probed and penalised; several, such as 1,3, "
                         "each have a probe and a penalty of their own, and the penalties are "
-                        "added; 0 is the embedding")
+                        "added; 0 is the embedding; or last, or all")
     labels: str = option("one-vs-rest", "classes of the probe: the standard against the dialects, "
-                         "or one class per variety", choices=("one-vs-rest", "all-varieties"))
+                         "one class per variety, or, as a control, one-vs-rest dealt at random",
+                         choices=("one-vs-rest", "all-varieties", "dealt"))
+    one: int = option(0, "the one of one-vs-rest: 0 is the standard, 1 the first dialect", least=0)
+    form: str = option("inside", "what is penalised: the length inside the subspace, the coordinate "
+                       "on the one's side of the mean, or the length of the whole state",
+                       choices=FORMS)
     subspace: str = option("probe", "estimator of the subspace that is penalised",
                            choices=tuple(ESTIMATORS))
     frozen: bool = option(False, "keep the first refresh's subspace and mean for the whole run")
@@ -64,12 +71,16 @@ def strength_at(options: DecoupleOptions, step: int, total: int) -> float:
 
 def class_count(options: DecoupleOptions, varieties: int) -> int:
     """Number of classes of the probe, for a family of `varieties`."""
-    return 2 if options.labels == "one-vs-rest" else varieties
+    return varieties if options.labels == "all-varieties" else 2
 
 
-def classes_of(options: DecoupleOptions, variety: np.ndarray) -> np.ndarray:
-    """(n,) variety indices, the standard being 0 -> (n,) classes of the probe."""
-    return np.minimum(variety, 1) if options.labels == "one-vs-rest" else variety
+def classes_of(options: DecoupleOptions, variety: np.ndarray,
+               rng: np.random.Generator | None = None) -> np.ndarray:
+    """(n,) variety indices, the standard being 0 -> (n,) classes; rng: deals those that are dealt."""
+    if options.labels == "all-varieties":
+        return variety
+    y = (variety != options.one).astype(np.int64)
+    return rng.permutation(y) if options.labels == "dealt" else y
 
 
 class Decoupler:
@@ -86,6 +97,9 @@ class Decoupler:
         if options.probe_states < 2 * classes:
             raise TinyDecoupleError(f"`probe_states` {options.probe_states}: too few for {classes} "
                                     f"classes; expected at least {2 * classes}")
+        if options.form == "one-sided" and (options.rank > 1 or options.labels != "one-vs-rest"):
+            raise TinyDecoupleError("`form` one-sided needs `rank` 1 and `labels` one-vs-rest: only "
+                                    "one direction has a side that is the standard's")
         self.estimate = estimator(options.subspace)
         self._try_rank(options, classes)
         self.options, self.classes, self.width = options, classes, width
@@ -161,6 +175,8 @@ class Decoupler:
             return h.sum()
         options = self.options
         mean = self.mean if options.centred else None
+        if options.form != "inside":
+            return interventions.penalty(options.form, h, self.basis, mean)
         return NumpyPenalty.apply(h, self.basis, mean, options.squared, options.normalised)
 
     def state(self) -> dict[str, Any]:

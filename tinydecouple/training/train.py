@@ -3,8 +3,6 @@
 import json
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,6 @@ from tqdm import tqdm
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.files import write
 from tinydecouple.model.transformer import Transformer
-from tinydecouple.options import option
 from tinydecouple.text.tokenizer import Tokenizer
 from tinydecouple.training.batches import IGNORE, Batch, Example, bucket, collate
 from tinydecouple.training.checkpoint import load_checkpoint, save_checkpoint
@@ -29,32 +26,17 @@ from tinydecouple.training.gather import (
     draw_examples,
     penalised,
 )
+from tinydecouple.training.interventions import dropout
+from tinydecouple.training.schedule import (
+    DROPOUT,
+    REFRESH,
+    TrainOptions,
+    batches_from,
+    rate_at,
+    total_steps,
+)
 
 CHECKPOINTS = 20  # per run without a probe: an interrupted run loses at most 5 %
-ORDER, REFRESH = 0, 1  # uses of randomness, part of a generator's seed: independent streams
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    epochs: int = option(2, "passes over the training data", least=1)
-    learning_rate: float = option(4e-3, "AdamW's peak learning rate: linear warm-up over a tenth "
-                                  "of the run, then cosine decay to 0", least=0)
-    batch_tokens: int = option(1024, "tokens per batch, padding included", least=1)
-    weight_decay: float = option(0.01, "weight decay of AdamW, on matrices only", least=0)
-    standard_weight: float = option(1.0, "weight of the loss on the standard's tokens; below 1 is "
-                                    "the control that merely down-weights the standard", least=0)
-    max_grad_norm: float = option(1.0, "maximum gradient norm, to which larger gradients are "
-                                  "scaled down; 0: no clipping", least=0)
-    seed: int = option(1, "seed of initial weights, batch order and probe noise", least=0)
-
-
-def rate_at(options: TrainOptions, step: int, total: int) -> float:
-    """Learning rate at a step counted from 0 in a run of `total`."""
-    warm_up = max(1, total // 10)
-    if step < warm_up:
-        return options.learning_rate * (step + 1) / warm_up
-    return options.learning_rate * 0.5 * (
-        1 + math.cos(math.pi * (step - warm_up) / max(1, total - warm_up)))
 
 
 def batch_loss(model: Transformer, batch: Batch,
@@ -99,7 +81,7 @@ def train(model: Transformer, tokenizer: Tokenizer, examples: list[Example], dev
     (without a decoupler, CHECKPOINTS times) the loss on `dev` is logged and the state is saved.
     """
     cores = cores or {}
-    total = options.epochs * len(_order(examples, options, 0))
+    total = total_steps(examples, options)
     refreshes = next(iter(cores.values())).options.refreshes if cores else CHECKPOINTS
     every = max(1, math.ceil(total / refreshes))
     optimizer = make_optimizer(model, options)
@@ -130,7 +112,7 @@ def train(model: Transformer, tokenizer: Tokenizer, examples: list[Example], dev
             bar.set_postfix(loss=f"{record['loss']:.2f}", refresh=False)
     model.eval()
     check_dev(total)
-    save(run, model, tokenizer, log, total)
+    save(run, model, tokenizer, log, total, cores=cores)
 
 
 def make_optimizer(model: Transformer, options: TrainOptions) -> torch.optim.Optimizer:
@@ -139,17 +121,6 @@ def make_optimizer(model: Transformer, options: TrainOptions) -> torch.optim.Opt
     gains = [p for p in model.parameters() if p.dim() == 1]
     return torch.optim.AdamW([{"params": matrices}, {"params": gains, "weight_decay": 0.0}],
                              betas=(0.9, 0.98), weight_decay=options.weight_decay, fused=True)
-
-
-def batches_from(first: int, examples: list[Example],
-                 options: TrainOptions) -> Iterator[tuple[int, list[Example]]]:
-    """(step, its examples) of all epochs, from step `first` on."""
-    step = 0
-    for epoch in range(options.epochs):
-        for rows in _order(examples, options, epoch):
-            if step >= first:
-                yield step, rows
-            step += 1
 
 
 def refresh(model: Transformer, cores: dict[int, Decoupler], examples: list[Example], pad: int,
@@ -161,7 +132,7 @@ def refresh(model: Transformer, cores: dict[int, Decoupler], examples: list[Exam
     rng = np.random.default_rng([options.seed, REFRESH, step])
     drawn = draw_examples(examples, decouple.probe_states, decouple.tokens, rng)
     states, variety, _ = collect_states(model, drawn, tuple(cores), decouple.tokens, pad, rng)
-    y = classes_of(decouple, variety)
+    y = classes_of(decouple, variety, rng)
     return [{"layer": layer, **core.refresh(states[layer], y, rng)}
             for layer, core in cores.items()]
 
@@ -170,7 +141,8 @@ def train_step(model: Transformer, optimizer: torch.optim.Optimizer, batch: Batc
                options: TrainOptions, cores: dict[int, Decoupler], step: int,
                total: int) -> dict[str, Any]:
     """One step of gradient descent on L_MT + lambda * penalty; returns its record for the log."""
-    states, loss = batch_loss(model, batch, options.standard_weight)
+    with dropout(model, options.dropout, (options.seed, DROPOUT, step)):
+        states, loss = batch_loss(model, batch, options.standard_weight)
     record = {"step": step, "loss": loss.item()}
     if cores:
         decouple = next(iter(cores.values())).options
@@ -204,10 +176,10 @@ def save(run: Path, model: Transformer, tokenizer: Tokenizer, log: list[dict[str
     write(run / "log.jsonl", "".join(json.dumps(record) + "\n" for record in log))
     proto = torch.frombuffer(bytearray(tokenizer.proto), dtype=torch.uint8)
     state = {"model": model.state_dict(), "step": step, "complete": optimizer is None,
-             "tokenizer": proto}
+             "tokenizer": proto,
+             "decouplers": {layer: core.state() for layer, core in (cores or {}).items()}}
     if optimizer is not None:
-        decouplers = {layer: core.state() for layer, core in cores.items()}
-        state |= {"optimizer": optimizer.state_dict(), "decouplers": decouplers}
+        state["optimizer"] = optimizer.state_dict()
     save_checkpoint(run, state)
 
 
@@ -235,8 +207,3 @@ def read_log(run: Path, done: int) -> list[dict[str, Any]]:
     except (OSError, ValueError, KeyError) as error:
         raise TinyDecoupleError(f"{run / 'log.jsonl'}: damaged ({error}); run again with "
                                 "`overwrite`") from None
-
-
-def _order(examples: list[Example], options: TrainOptions, epoch: int) -> list[list[Example]]:
-    rng = np.random.default_rng([options.seed, ORDER, epoch])
-    return bucket(examples, options.batch_tokens, rng)
