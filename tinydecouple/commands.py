@@ -201,7 +201,7 @@ def study_command(args: argparse.Namespace) -> None:
     plan = read_plan(args.plan or ("quick" if args.quick else "primary"))
     cells = chosen_cells(plan, args.setting, args.cell)
     if args.final:
-        run_final(args.run, cells, args.final, args.workers)
+        run_final(args.run, plan, cells, args.final, args.workers)
         return
     run_plan(args.run, cells, args.workers, args.rerun)
     if args.cell:

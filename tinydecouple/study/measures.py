@@ -29,12 +29,11 @@ def sentences(system: list[Direction], tokenizer: Tokenizer) -> dict[str, np.nda
     """
     keys = list(dict.fromkeys(key for d in system for key in d.keys))
     place = {key: i for i, key in enumerate(keys)}
-    pieces = {name: [len(ids) for d in system for ids in tokenizer.encode(getattr(d, name))]
-              for name in ("outputs", "references")}
     arrays = {"direction": np.repeat(np.arange(len(system)), [len(d.keys) for d in system]),
               "key": np.array([place[key] for d in system for key in d.keys]),
               "statistics": np.concatenate([d.statistics for d in system]).astype(np.int64),
-              "output_tokens": np.array(pieces["outputs"]), "reference_tokens": np.array(pieces["references"])}
+              "output_tokens": np.concatenate([pieces(d.outputs, tokenizer) for d in system]),
+              "reference_tokens": np.concatenate([pieces(d.references, tokenizer) for d in system])}
     small = {name: a.astype(np.min_scalar_type(int(a.max(initial=0)))) for name, a in arrays.items()}
     exact = np.array([a == one_line(b) for d in system for a, b in zip(d.outputs, d.references)])
     return {"directions": np.array([d.name for d in system]), "keys": np.array(keys), **small, "exact": exact}
@@ -49,11 +48,16 @@ def read_sentences(path: Path) -> dict[str, np.ndarray]:
         raise TinyDecoupleError(f"{path}: damaged ({error})") from None
 
 
+def pieces(texts: list[str], tokenizer: Tokenizer) -> np.ndarray:
+    """(n,) how many pieces each text has; an empty one has none, though the tokeniser gives it a space."""
+    return np.array([len(ids) if text else 0 for text, ids in zip(texts, tokenizer.encode(texts))])
+
+
 def length_ratio(system: list[Direction], tokenizer: Tokenizer) -> float:
     """Pieces in the outputs over pieces in the references, all directions together."""
-    counts = [sum(len(ids) for d in system for ids in tokenizer.encode(getattr(d, name)))
-              for name in ("outputs", "references")]
-    return counts[0] / counts[1]
+    outputs, references = (sum(pieces(getattr(d, name), tokenizer).sum() for d in system)
+                           for name in ("outputs", "references"))
+    return float(outputs / references)
 
 
 def scores(system: list[Direction], corpus: ParallelCorpus, tokenizer: Tokenizer) -> dict[str, Any]:

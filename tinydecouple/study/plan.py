@@ -188,7 +188,8 @@ def check_arm(arm: Arm, setting: Setting, where: str) -> Arm:
     """The arm, if its options can be trained in the setting, as far as can be seen without its corpus."""
     read_changes(arm.options, f"{where}: condition {arm.name}")
     try:
-        decouplers(apply(arm, setting.train, setting.decouple)[1], 1000, setting.model)
+        decouple = apply(arm, setting.train, setting.decouple)[1]
+        decouplers(decouple, max(decouple.one, decouple.rank) + 2, setting.model)
     except TinyDecoupleError as error:
         raise TinyDecoupleError(f"{where}: condition {arm.name} in setting {setting.name}: {error}") from None
     return arm

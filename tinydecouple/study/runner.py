@@ -6,7 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from tqdm import tqdm
 
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.study.cells import CPU, final_cell, make_pretrained, run_cell
-from tinydecouple.study.plan import Cell
+from tinydecouple.study.plan import Cell, Plan
 from tinydecouple.study.records import cell_folder, pretrained_folder, read_cell
+from tinydecouple.study.status import read_records
 from tinydecouple.training.checkpoint import load_model
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -58,23 +59,22 @@ def run_plan(run: Path, cells: list[Cell], workers: int, rerun: bool = False) ->
     work_off(run, jobs, workers, len(cells))
 
 
-def run_final(run: Path, cells: list[Cell], number: int, workers: int) -> None:
-    """Read the `number`-th set of fresh keys with every cell, each arm with the bias that gives its outputs length 1.
+def run_final(run: Path, plan: Plan, cells: list[Cell], number: int, workers: int) -> None:
+    """Read the `number`-th set of fresh keys with these cells, each arm with the bias that gives its outputs length 1.
 
-    Raises TinyDecoupleError unless all cells are there.
+    Raises TinyDecoupleError unless all cells of the plan are there and compare.
     """
-    records = [(cell, read_cell(cell_folder(run, cell), cell)) for cell in cells]
-    jobs = [Job(f"final {cell.name}", final_cell, (run, cell, number, end_bias(records, cell))) for cell in cells]
+    records = read_records(run, plan)
+    jobs = [Job(f"final {cell.name}", final_cell, (run, cell, number, end_bias(plan, records, cell))) for cell in cells]
     work_off(run, jobs, workers, len(jobs))
 
 
-def end_bias(records: list[tuple[Cell, dict[str, Any]]], cell: Cell) -> float:
+def end_bias(plan: Plan, records: dict[str, dict[str, Any]], cell: Cell) -> float:
     """The bias on the end symbol at which the mean length ratio of a cell's arm, over its seeds, is 1 on dev.
 
     Between two biases that were tried it is interpolated; outside of them it is the nearest.
     """
-    curves = [record["length_by_end_bias"] for other, record in records
-              if (other.setting, other.arm) == (cell.setting, cell.arm)]
+    curves = [records[replace(cell, seed=seed).name]["length_by_end_bias"] for seed in plan.seeds]
     if not curves[0]:
         return 0.0
     biases = [point["end_bias"] for point in curves[0]]
@@ -91,7 +91,7 @@ def work_off(run: Path, jobs: list[Job], workers: int, total: int) -> None:
     logs.mkdir(parents=True, exist_ok=True)
     done = total - sum(job.call is not make_pretrained for job in jobs)
     try:
-        with tqdm(total=total, initial=done, desc="cells", unit=" cells", disable=None, smoothing=0.1) as bar:
+        with tqdm(total=total, initial=done, desc="cells", unit=" cells", smoothing=0.1, ncols=90) as bar:
             while jobs or running:
                 for job, process, log in [entry for entry in running if not entry[1].is_alive()]:
                     running.remove((job, process, log))

@@ -41,8 +41,8 @@ class DecoupleOptions:
                          "one class per variety, or, as a control, one-vs-rest dealt at random",
                          choices=("one-vs-rest", "all-varieties", "dealt"))
     one: int = option(0, "the one of one-vs-rest: 0 is the standard, 1 the first dialect", least=0)
-    form: str = option("inside", "what is penalised: the length inside the subspace, the coordinate "
-                       "on the one's side of the mean, or the length of the whole state",
+    form: str = option("inside", "what is penalised: the length inside the subspace, the "
+                       "coordinate on the one's side of the mean, or the whole state's length",
                        choices=FORMS)
     subspace: str = option("probe", "estimator of the subspace that is penalised",
                            choices=tuple(ESTIMATORS))
@@ -76,7 +76,10 @@ def class_count(options: DecoupleOptions, varieties: int) -> int:
 
 def classes_of(options: DecoupleOptions, variety: np.ndarray,
                rng: np.random.Generator | None = None) -> np.ndarray:
-    """(n,) variety indices, the standard being 0 -> (n,) classes; rng: deals those that are dealt."""
+    """(n,) variety indices, the standard being 0 -> (n,) classes of the probe.
+
+    rng: deals labels that are to be dealt.
+    """
     if options.labels == "all-varieties":
         return variety
     y = (variety != options.one).astype(np.int64)
@@ -98,8 +101,8 @@ class Decoupler:
             raise TinyDecoupleError(f"`probe_states` {options.probe_states}: too few for {classes} "
                                     f"classes; expected at least {2 * classes}")
         if options.form == "one-sided" and (options.rank > 1 or options.labels != "one-vs-rest"):
-            raise TinyDecoupleError("`form` one-sided needs `rank` 1 and `labels` one-vs-rest: only "
-                                    "one direction has a side that is the standard's")
+            raise TinyDecoupleError("`form` one-sided needs `rank` 1 and `labels` one-vs-rest: "
+                                    "only one direction has a side that is the standard's")
         self.estimate = estimator(options.subspace)
         self._try_rank(options, classes)
         self.options, self.classes, self.width = options, classes, width
