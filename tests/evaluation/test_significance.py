@@ -5,7 +5,8 @@ import pytest
 from sacrebleu.metrics import CHRF
 from sacrebleu.significance import PairedTest
 
-from tinydecouple.evaluation.score import chrf, direction
+from tinydecouple.evaluation.chrf import METRIC, chrf
+from tinydecouple.evaluation.score import direction
 from tinydecouple.evaluation.significance import paired_bootstrap
 
 
