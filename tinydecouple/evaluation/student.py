@@ -21,8 +21,7 @@ def quantile(probability: float, df: float) -> float:
     low, high = 0.0, 1.0
     while two_sided(high, df) > tail:
         high *= 2
-    for _ in range(100):  # bisection: halved to the last bit
-        middle = (low + high) / 2
+    while low < (middle := (low + high) / 2) < high:  # bisection, to the last bit
         low, high = (middle, high) if two_sided(middle, df) > tail else (low, middle)
     return high
 
