@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tinydecouple.evaluation import figures, report
-from tinydecouple.evaluation.score import chrf, direction, directions, mean_chrf
+from tinydecouple.evaluation.chrf import chrf
+from tinydecouple.evaluation.score import direction, directions, mean_chrf
 from tinydecouple.text.readers import CorpusOptions, load_corpus
 
 

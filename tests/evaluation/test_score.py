@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import sacrebleu
 
+from tinydecouple.evaluation.chrf import chrf, signature, statistics
 from tinydecouple.evaluation.score import (
-    chrf,
     copied,
     direction,
     directions,
@@ -13,8 +13,6 @@ from tinydecouple.evaluation.score import (
     group,
     leakage,
     mean_chrf,
-    signature,
-    statistics,
     translate,
 )
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tinydecouple.evaluation.score import chrf, statistics
+from tinydecouple.evaluation.chrf import chrf, statistics
 from tinydecouple.text.family import SOUND_CHANGES, draw_meaning, family_corpus, generate, make_family, sound_shift
 
 

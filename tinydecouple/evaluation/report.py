@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tinydecouple.evaluation.score import Direction, chrf, copied, exact_match, group, leakage, mean_chrf, signature
+from tinydecouple.evaluation.chrf import chrf, signature
+from tinydecouple.evaluation.score import Direction, copied, exact_match, group, leakage, mean_chrf
 from tinydecouple.evaluation.significance import paired_bootstrap
 from tinydecouple.files import write, write_json
 from tinydecouple.text.corpus import ParallelCorpus

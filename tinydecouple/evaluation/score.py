@@ -6,21 +6,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from sacrebleu.metrics import CHRF
 from tqdm import tqdm
 
+from tinydecouple.evaluation.chrf import chrf, statistics
 from tinydecouple.model.decode import decode
 from tinydecouple.model.transformer import Transformer
 from tinydecouple.text.corpus import ParallelCorpus
 from tinydecouple.text.tokenizer import Tokenizer
 from tinydecouple.training.batches import prompt
 
-METRIC = CHRF(word_order=2)  # chrF++
-
 
 @dataclass(frozen=True)
 class Direction:
-    """Texts of one direction, aligned by key; statistics, (n, 24), are chrF++'s sufficient ones."""
+    """Texts of one direction, aligned by key; statistics, (n, 24), are chrF++'s counts per sentence."""
 
     source: str
     target: str
@@ -40,25 +38,6 @@ def directions(corpus: ParallelCorpus) -> list[tuple[str, str]]:
     s = corpus.standard
     pairs = [(s, d) for d in corpus.dialects] + [(d, s) for d in corpus.dialects]
     return pairs + ([(corpus.pivot, s), (s, corpus.pivot)] if corpus.pivot else [])
-
-
-def statistics(outputs: list[str], references: list[str]) -> np.ndarray:
-    """(n, 24) counts per sentence: n-grams in the output, in the reference and in both, for each order of chrF++.
-
-    They add up: the score of a corpus is a function of their sum, so a bootstrap need not count again.
-    """
-    return np.array(METRIC._extract_corpus_statistics(outputs, [references]), dtype=np.float64)
-
-
-def chrf(summed: np.ndarray) -> float:
-    """chrF++, 0 to 100, from summed statistics (24,); sacrebleu's own formula, THEORY (31)."""
-    return METRIC._compute_f_score(summed.tolist())
-
-
-def signature() -> str:
-    """sacrebleu's account of how the score was computed; known once something has been scored."""
-    METRIC.corpus_score(["a"], [["a"]])
-    return METRIC.get_signature().format(short=False)
 
 
 def translate(model: Transformer, tokenizer: Tokenizer, corpus: ParallelCorpus, split: str, beam: int = 1,

@@ -37,6 +37,11 @@ class Meaning:
         return "/".join([self.template, *self.values.values()])
 
 
+def template_of(key: str) -> str:
+    """The template of a meaning's key: keys that share it are alike, so they are no independent sentences."""
+    return key.split("/", 1)[0]
+
+
 @lru_cache
 def phrasebook(folder: Path = TABLES) -> Tables:
     """Read the tables once. Raises TinyDecoupleError as read_tables does."""
