@@ -20,7 +20,7 @@ BUDGETS = {  # lines per folder
     "tinydecouple/evaluation": 1300,
     "tinydecouple/study": 1600,  # 900 until plans were checked, cells read back whole, and tuning was a kind of plan
     "tinydecouple/model tinydecouple/method tinydecouple/training": 2850,  # 2,550 until the study's controls were built
-    "tinydecouple": 8000}  # 7,000 until there was a study
+    "tinydecouple": 8600}  # 7,000 until there was a study
 COLUMNS = {"method": 100, "training": 100, "model": 100}  # where people come to read; 120 elsewhere
 WORDS = {  # a word that is not ours -> ours
     r"high(er)?-resource|dominant language": "standard",

@@ -49,13 +49,18 @@ def test_a_cell_holds_what_its_report_needs(made, plan):
     record, counts = read_cell(folder, cell), read_sentences(folder / "dev.npz")
     corpus = load_corpus(cell.corpus)
     assert len(counts["directions"]) == 2 * 3 + 2 and set(counts["keys"]) == set(corpus.keys("dev"))
-    assert counts["statistics"].shape == (8 * 6, 24) and counts["statistics"].dtype.kind == "u"
+    assert counts["statistics"].shape == (8 * 6, 24) and counts["statistics"].dtype == np.int64
     for place, name in enumerate(counts["directions"]):  # the counts give the scores back
         mine = counts["direction"] == place
         score = record["scores"]["directions"][name]
-        assert making.scores and score["exact_match_percent"] == 100 * counts["exact"][mine].mean()
+        assert score["exact_match_percent"] == 100 * counts["exact"][mine].mean()
         ratio = counts["output_tokens"][mine].sum() / counts["reference_tokens"][mine].sum()
         assert score["length_ratio"] == pytest.approx(ratio)
+    into = record["scores"]["directions"]["std -> a1"]
+    kinds = counts["word_kinds"][counts["direction"] == 0].sum(axis=0)[:, 0]
+    shares = [into[f"words_{kind}_percent"] for kind in ("reference", "standard", "dialect", "other_dialects", "none")]
+    np.testing.assert_allclose(shares, 100 * kinds / max(1, kinds.sum()))
+    assert {"precision_percent", "recall_percent", "region_percent", "reference_region_percent"} <= set(into)
     assert record["versions"]["tinydecouple"] and record["processor"] and record["corpus_sha256"] == corpus.fingerprint
     assert {"training", "translating"} <= set(record["seconds"])
     assert [point["end_bias"] for point in record["length_by_end_bias"]] == [-1, 0, 1]

@@ -22,9 +22,9 @@ import torch
 
 from tinydecouple.evaluation import report
 from tinydecouple.evaluation.probe_report import States, gather_states
-from tinydecouple.evaluation.score import Direction, translate
+from tinydecouple.evaluation.score import Direction, mean_chrf, translate
 from tinydecouple.study.conditions import Arm, apply
-from tinydecouple.study.measures import length_ratio, manipulation, scores, sentences
+from tinydecouple.study.measures import Judge, judge, length_ratio, manipulation, scores, sentences
 from tinydecouple.study.plan import Cell
 from tinydecouple.study.records import cell_folder, pretrained_folder, published, read_cell, read_checked, write_record
 from tinydecouple.text.corpus import ParallelCorpus
@@ -87,7 +87,8 @@ def run_cell(run: Path, cell: Cell) -> None:
         model, tokenizer, _ = load_model(work, CPU)
         with timed(seconds, "translating"):
             system = translate(model, tokenizer, corpus, "dev", cell.setting.beam)
-        write_sentences(work, "dev", system, tokenizer)
+        by = judge(cell.corpus)
+        write_sentences(work, "dev", system, corpus, tokenizer, by)
         with timed(seconds, "length"):
             lengths = length_curve(model, tokenizer, corpus, cell)
         with timed(seconds, "probing"):
@@ -95,7 +96,7 @@ def run_cell(run: Path, cell: Cell) -> None:
         steps = load_checkpoint(work)["step"]
         write_record(work / "cell.json", {
             "cell": cell.name, "why": cell.arm.why, "configuration": cell.configuration(),
-            "corpus_sha256": corpus.fingerprint, "scores": scores(system, corpus, tokenizer),
+            "corpus_sha256": corpus.fingerprint, "scores": scores(system, corpus, tokenizer, by),
             "length_by_end_bias": lengths, "probes": probes, "steps": steps, "seconds": seconds})
 
 
@@ -114,11 +115,12 @@ def final_cell(run: Path, cell: Cell, number: int, end_bias: float) -> None:
             system = translate(model, tokenizer, corpus, "test", cell.setting.beam)
         into = [(corpus.standard, dialect) for dialect in corpus.dialects]
         controlled = translate(model, tokenizer, corpus, "test", cell.setting.beam, end_bias=end_bias, pairs=into)
-        write_sentences(work, "test", system, tokenizer)
-        write_sentences(work, "length", controlled, tokenizer)
+        by = judge(cell.corpus, corpus)
+        write_sentences(work, "test", system, corpus, tokenizer, by)
+        write_sentences(work, "length", controlled, corpus, tokenizer, by)
         write_record(work / "final.json", {
             "cell": cell.name, "configuration": record["configuration"], "corpus_sha256": corpus.fingerprint,
-            "set": number, "end_bias": end_bias, "scores": scores(system, corpus, tokenizer),
+            "set": number, "end_bias": end_bias, "scores": scores(system, corpus, tokenizer, by),
             "length_controlled": scores(controlled, corpus, tokenizer), "seconds": seconds})
 
 
@@ -137,8 +139,7 @@ def length_curve(model: Any, tokenizer: Any, corpus: ParallelCorpus, cell: Cell)
     for bias in sorted({0.0, *cell.setting.end_biases}) if cell.setting.end_biases else ():
         system = translate(model, tokenizer, corpus, "dev", cell.setting.beam, "measuring length", bias, into,
                            LENGTH_KEYS)
-        (mean,) = scores(system, corpus, tokenizer)["means"].values()
-        curve.append({"end_bias": bias, "length_ratio": length_ratio(system, tokenizer), "chrf++": mean["chrf++"]})
+        curve.append({"end_bias": bias, "length_ratio": length_ratio(system, tokenizer), "chrf++": mean_chrf(system)})
     return curve
 
 
@@ -158,9 +159,10 @@ def probe_states(start: Path, work: Path, corpus: ParallelCorpus, cell: Cell) ->
                         np.random.default_rng([cell.seed, 1]))
 
 
-def write_sentences(folder: Path, split: str, system: list[Direction], tokenizer: Any) -> None:
+def write_sentences(folder: Path, split: str, system: list[Direction], corpus: ParallelCorpus, tokenizer: Any,
+                    by: Judge) -> None:
     """SPLIT.npz, counts per sentence, and SPLIT.tsv.gz, the translations."""
-    np.savez_compressed(folder / f"{split}.npz", **sentences(system, tokenizer))
+    np.savez_compressed(folder / f"{split}.npz", **sentences(system, corpus, tokenizer, by))
     report.write_translations(folder, system)
     text = (folder / "translations.tsv").read_bytes()
     (folder / "translations.tsv").unlink()

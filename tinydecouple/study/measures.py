@@ -1,6 +1,8 @@
 """What is measured in a cell: scores per direction, counts per sentence, and probes of the states after training."""
 
+import sys
 import warnings
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -8,24 +10,50 @@ from zipfile import BadZipFile
 import numpy as np
 
 from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.evaluation.chrf import chrf, precision_recall
+from tinydecouple.evaluation.dialectness import Classifier, dialectness, train_classifier
 from tinydecouple.evaluation.probe_report import States
-from tinydecouple.evaluation.score import Direction, chrf, exact_match, group, leakage, one_line
+from tinydecouple.evaluation.score import Direction, exact_match, group, leakage, one_line
+from tinydecouple.evaluation.word_kinds import KINDS, SHARED, vocabularies, word_kinds
 from tinydecouple.method.codelength import entropy_bits, null_bits, variational_bits
 from tinydecouple.method.probe import fit, new_probe
 from tinydecouple.method.states import StatesWarning, standardise
 from tinydecouple.method.subspace import angle_null, principal_angles, probe_subspace
 from tinydecouple.text.corpus import ParallelCorpus
+from tinydecouple.text.readers import CorpusOptions, load_corpus, region_of
 from tinydecouple.text.tokenizer import Tokenizer
 
 REFITS = 3  # of the probe before training, for the null of the angle
-ARRAYS = ("directions", "keys", "direction", "key", "statistics", "output_tokens", "reference_tokens", "exact")
+ARRAYS = ("directions", "keys", "direction", "key", "statistics", "output_tokens", "reference_tokens", "exact",
+          "word_kinds")
 
 
-def sentences(system: list[Direction], tokenizer: Tokenizer) -> dict[str, np.ndarray]:
+@dataclass(frozen=True)
+class Judge:
+    """What an output is judged by, the same for every cell of a setting: word types, a classifier, regions."""
+
+    types: dict[str, frozenset[str]]
+    classifier: Classifier
+    region: dict[str, str]
+
+
+def judge(options: CorpusOptions, more: ParallelCorpus | None = None) -> Judge:
+    """Made from the whole corpus, before any subsampling; word types also from `more`, such as fresh keys."""
+    whole = load_corpus(replace(options, per_variety=sys.maxsize))
+    types = vocabularies(whole)
+    for variety, found in (vocabularies(more) if more else {}).items():
+        types[variety] |= found
+    region = {v: region_of(options, whole.standard, v) for v in whole.dialects}
+    return Judge(types, train_classifier(whole), region)
+
+
+def sentences(system: list[Direction], corpus: ParallelCorpus, tokenizer: Tokenizer, by: Judge,
+              ) -> dict[str, np.ndarray]:
     """Counts of each sentence, in the smallest integers that hold them.
 
     directions: (D,) names.  keys: (K,).  direction, key: (n,) indices into them.  statistics: (n, 24), those of
     chrF++, which add up.  output_tokens, reference_tokens: (n,) pieces, end symbol left out.  exact: (n,) bool.
+    word_kinds: (n, 5, 4), of the sentences into dialects, 0 elsewhere.
     """
     keys = list(dict.fromkeys(key for d in system for key in d.keys))
     place = {key: i for i, key in enumerate(keys)}
@@ -34,18 +62,28 @@ def sentences(system: list[Direction], tokenizer: Tokenizer) -> dict[str, np.nda
               "statistics": np.concatenate([d.statistics for d in system]).astype(np.int64),
               "output_tokens": np.concatenate([pieces(d.outputs, tokenizer) for d in system]),
               "reference_tokens": np.concatenate([pieces(d.references, tokenizer) for d in system])}
+    kinds = [word_kinds(d, by.types) if into_dialect(d, corpus) else np.zeros((len(d.keys), 5, 4), int) for d in system]
+    arrays["word_kinds"] = np.concatenate(kinds)
     small = {name: a.astype(np.min_scalar_type(int(a.max(initial=0)))) for name, a in arrays.items()}
     exact = np.array([a == one_line(b) for d in system for a, b in zip(d.outputs, d.references)])
     return {"directions": np.array([d.name for d in system]), "keys": np.array(keys), **small, "exact": exact}
 
 
 def read_sentences(path: Path) -> dict[str, np.ndarray]:
-    """What `sentences` returned. Raises TinyDecoupleError for a damaged file."""
+    """What `sentences` returned, counts as int64, so that they can be subtracted.
+
+    Raises TinyDecoupleError for a damaged file.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in ARRAYS}
+            arrays = {name: file[name] for name in ARRAYS}
+        return {name: a.astype(np.int64) if a.dtype.kind == "u" else a for name, a in arrays.items()}
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise TinyDecoupleError(f"{path}: damaged ({error})") from None
+
+
+def into_dialect(d: Direction, corpus: ParallelCorpus) -> bool:
+    return d.source == corpus.standard and d.target != corpus.pivot
 
 
 def pieces(texts: list[str], tokenizer: Tokenizer) -> np.ndarray:
@@ -60,13 +98,23 @@ def length_ratio(system: list[Direction], tokenizer: Tokenizer) -> float:
     return float(outputs / references)
 
 
-def scores(system: list[Direction], corpus: ParallelCorpus, tokenizer: Tokenizer) -> dict[str, Any]:
+def scores(system: list[Direction], corpus: ParallelCorpus, tokenizer: Tokenizer, by: Judge) -> dict[str, Any]:
     """Each direction's scores, and their macro means over each group of directions; chrF++, and shares in percent."""
     def score(d: Direction) -> dict[str, float]:
-        into_dialect = d.source == corpus.standard and d.target != corpus.pivot
-        return {"chrf++": chrf(d.statistics.sum(axis=0)), "exact_match_percent": exact_match(d),
-                "length_ratio": length_ratio([d], tokenizer)} | (
-                    {"leakage_percent": leakage(d)} if into_dialect else {})
+        sums = d.statistics.sum(axis=0)
+        precision, recall = precision_recall(sums)
+        found = {"chrf++": float(chrf(sums)), "precision_percent": 100 * float(precision),
+                 "recall_percent": 100 * float(recall), "exact_match_percent": exact_match(d),
+                 "length_ratio": length_ratio([d], tokenizer)}
+        if not into_dialect(d, corpus):
+            return found
+        kinds = word_kinds(d, by.types).sum(axis=0)  # (5, 4)
+        words = np.maximum(kinds[:, 0].sum(), 1)
+        found |= {f"words_{kind.replace(' ', '_')}_percent": 100 * float(n / words)
+                  for kind, n in zip(KINDS, kinds[:, 0])}
+        found |= {f"words_also_{whose.replace(' ', '_')}_percent": 100 * float(n / words)
+                  for whose, n in zip(SHARED, kinds[:, 1:].sum(axis=0))}
+        return found | {"leakage_percent": leakage(d)} | dialectness(by.classifier, d, corpus.standard, by.region)
 
     each = {d.name: score(d) for d in system}
     groups = group(system, corpus.standard, corpus.pivot)
