@@ -121,7 +121,7 @@ def test_which_conditions_follow_the_states(take_steps, name, moves):
     kept = []
     original = loop.Decoupler.penalty
     try:
-        loop.Decoupler.penalty = lambda core, h: kept.append(core.basis.copy()) or original(core, h)
+        loop.Decoupler.penalty = lambda core, h, y: kept.append(core.basis.copy()) or original(core, h, y)
         take_steps(NAMED[name], 1e-2)
     finally:
         loop.Decoupler.penalty = original

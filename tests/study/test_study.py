@@ -18,7 +18,7 @@ from tinydecouple.study.records import cell_folder, read_cell
 from tinydecouple.study.runner import end_bias, run_plan
 from tinydecouple.study.status import choose, read_records, status
 from tinydecouple.text.readers import load_corpus
-from tinydecouple.training.checkpoint import load_checkpoint
+from tinydecouple.training.checkpoint import load_checkpoint, load_model
 
 
 @pytest.fixture(scope="session")
@@ -225,3 +225,24 @@ def test_a_finished_study_shows_its_table(ours, write_plan, capsys):
 def test_the_penalised_basis_is_kept_in_a_finished_run(made, plan):
     plain, paper = (load_checkpoint(cell_folder(made, cell)) for cell in list(plan.cells())[:2])
     assert plain["decouplers"] == {} and paper["decouplers"][1]["basis"].shape == (16, 1)
+
+
+@pytest.mark.parametrize("whose", ["all", "dialects"])
+def test_edits_of_the_forward_pass_are_there_when_translating(plan, write_plan, tmp_path, monkeypatch, whose):
+    condition = {"like": "reject", "options": {"penalised": whose}}
+    cell = next(read_plan(write_plan(conditions=[condition])).cells())
+    asked = []
+
+    def translate(model, tokenizer, corpus, split, beam, pairs, translate=making.translate, **told):
+        asked.append((bool(model.blocks[0]._forward_hooks), {target for _, target in pairs}))
+        return translate(model, tokenizer, corpus, split, beam, pairs=pairs, **told)
+
+    monkeypatch.setattr(making, "translate", translate)
+    run_cell(tmp_path, cell)
+    edited, bare = ({t for on, targets in asked[:2] if on == state for t in targets} for state in (True, False))
+    assert edited >= {"a1", "a2", "b1"} and ("std" in edited) == (whose == "all")
+    assert bare == ({"piv"} if whose == "all" else {"std", "piv"})
+    with pytest.raises(TinyDecoupleError, match="its forward pass was edited in training, by `form` reject"):
+        load_model(cell_folder(tmp_path, cell), making.CPU)
+    names = list(read_sentences(cell_folder(tmp_path, cell) / "dev.npz")["directions"])
+    assert names[:4] == ["std -> a1", "std -> a2", "std -> b1", "a1 -> std"], "directions are out of order"

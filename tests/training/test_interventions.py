@@ -5,12 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.method.erasure import leace
+from tinydecouple.method.projection import reject
 from tinydecouple.training import train as loop
 from tinydecouple.training.batches import collate, finetuning_examples
 from tinydecouple.training.decoupler import DecoupleOptions, Decoupler, classes_of
-from tinydecouple.training.interventions import dropout, penalty
+from tinydecouple.training.interventions import FORWARD, Adversary, dropout, editing, penalty
 from tinydecouple.training.schedule import TrainOptions, batches_from, total_steps
 
 SHORT = TrainOptions(epochs=2, batch_tokens=300)
@@ -126,3 +129,73 @@ def test_labels_of_the_probe(rng):
 def test_one_side_needs_one_direction_that_points_to_the_standard(told):
     with pytest.raises(TinyDecoupleError, match="`form` one-sided needs `rank` 1 and `labels` one-vs-rest"):
         Decoupler(DecoupleOptions(form="one-sided", **told), 4, 8)
+
+
+def test_reversal_makes_the_classifier_worse_and_the_classifier_learns(rng):
+    """The gradient to the states is minus that of the classifier's loss; its own steps lower that loss."""
+    y = torch.arange(400) % 2
+    h = torch.from_numpy(rng.normal(size=(400, 6))).float()
+    h[:, 0] += torch.where(y == 0, 2, -2)
+    head, losses = Adversary(2, 6), []
+    for _ in range(150):
+        losses.append(-head(h, y).item())
+    assert losses[-1] < 0.3 < losses[0], f"the classifier's loss goes from {losses[0]:.2f} to {losses[-1]:.2f} nats"
+    moving = h.clone().requires_grad_()
+    value = head(moving, y)
+    value.backward()
+    after = F.cross_entropy(head.logits(moving - 50 * moving.grad, head.weights), y)
+    assert after > -value, "a step down the penalty makes the classifier better: is its sign turned round?"
+    again = Adversary(2, 6)
+    again.restore(head.state())
+    assert head(h, y).item() == again(h, y).item() and torch.equal(head.weights, again.weights)
+
+
+@pytest.mark.parametrize("form", FORWARD)
+def test_an_edit_is_the_methods_own_in_numpy(form, rng):
+    h, y = rng.normal(size=(500, 8)).astype(np.float32) + 2, np.arange(500) % 2
+    h[:, 1] += 2 * y
+    core = Decoupler(DecoupleOptions(form=form, probe_steps=50), 2, 8)
+    with pytest.raises(TinyDecoupleError, match="no basis yet"):
+        core.edits()
+    core.refresh(h, y, rng)
+    got = core.edits()(torch.from_numpy(h)).numpy()
+    mean = h.mean(axis=0)
+    expected = leace(h, y)(h) if form == "leace" else reject(h - mean, core.basis) + mean
+    np.testing.assert_allclose(got, expected, atol=1e-4)
+    assert core.penalty(torch.from_numpy(h)).item() == 0
+    restored = Decoupler(DecoupleOptions(form=form, probe_steps=50), 2, 8)
+    restored.restore(core.state())
+    np.testing.assert_array_equal(restored.edits()(torch.from_numpy(h)).numpy(), got)
+
+
+def test_states_are_edited_where_they_are_chosen_and_later_layers_see_it(model, examples, tokenizer):
+    batch = collate(examples[:8], tokenizer.pad)
+    inputs, chosen = torch.from_numpy(batch.inputs), batch.in_target & (batch.variety > 0)
+    with torch.no_grad():
+        plain = model(inputs)
+        with editing(model, {1: lambda h: h * 0}, chosen):
+            edited = model(inputs)
+        after = model(inputs)
+    where = torch.from_numpy(chosen)
+    assert not edited[1][where].any() and torch.equal(edited[1][~where], plain[1][~where])
+    assert torch.equal(edited[0], plain[0]) and not torch.equal(edited[2], plain[2])
+    assert torch.equal(after[2], plain[2]), "a hook stays on the model"
+
+
+def test_decoding_edits_new_tokens_as_training_does(model, examples, tokenizer):
+    """A prompt and its continuation token by token with a cache, against one pass with the target's positions."""
+    example = next(e for e in examples if len(e.tokens) - e.boundary > 4)
+    batch = collate([example], tokenizer.pad)
+    inputs = torch.from_numpy(batch.inputs)
+
+    def edit(h):
+        return h - 3 * h[..., :1]
+
+    with torch.no_grad():
+        with editing(model, {1: edit}, batch.in_target):
+            expected = model(inputs)[-1]
+        cache, steps = [], []
+        with editing(model, {1: edit}):
+            steps.append(model(inputs[:, :example.boundary + 1], cache)[-1])
+            steps += [model(inputs[:, i:i + 1], cache)[-1] for i in range(example.boundary + 1, inputs.shape[1])]
+    torch.testing.assert_close(torch.cat(steps, dim=1), expected, rtol=1e-3, atol=1e-3)

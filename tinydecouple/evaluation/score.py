@@ -47,7 +47,7 @@ def translate(model: Transformer, tokenizer: Tokenizer, corpus: ParallelCorpus, 
 
     end_bias: as of decode.
     """
-    pairs = pairs or directions(corpus)
+    pairs = directions(corpus) if pairs is None else pairs
     keys = [corpus.keys(split, *pair)[:most] for pair in pairs]
     prompts = [p for (s, t), k in zip(pairs, keys) for p in prompt(tokenizer, s, t, corpus.column(s, k))]
     outputs = map(one_line, tokenizer.decode(decode(model, prompts, tokenizer.end, beam, label=label,

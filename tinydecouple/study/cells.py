@@ -12,17 +12,20 @@ RUN/
 
 import gzip
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from tinydecouple.evaluation import report
 from tinydecouple.evaluation.probe_report import States, gather_states
-from tinydecouple.evaluation.score import Direction, mean_chrf, translate
+from tinydecouple.evaluation.score import Direction, directions, mean_chrf, translate
+from tinydecouple.model.transformer import ModelOptions, Transformer
 from tinydecouple.study.conditions import Arm, apply
 from tinydecouple.study.measures import Judge, judge, length_ratio, manipulation, scores, sentences
 from tinydecouple.study.plan import Cell
@@ -30,10 +33,12 @@ from tinydecouple.study.records import cell_folder, pretrained_folder, published
 from tinydecouple.text.corpus import ParallelCorpus
 from tinydecouple.text.fresh import fresh_corpus
 from tinydecouple.text.readers import load_corpus
+from tinydecouple.text.tokenizer import Tokenizer
 from tinydecouple.training.checkpoint import load_checkpoint, load_model
 from tinydecouple.training.decoupler import DecoupleOptions
 from tinydecouple.training.gather import parse_layers
-from tinydecouple.training.pipeline import finetune, new_tokenizer, pretrain
+from tinydecouple.training.interventions import editing
+from tinydecouple.training.pipeline import decouplers, finetune, new_tokenizer, pretrain
 from tinydecouple.training.train import TrainOptions
 
 CPU = torch.device("cpu")
@@ -84,13 +89,14 @@ def run_cell(run: Path, cell: Cell) -> None:
     with published(run, folder) as work:
         with timed(seconds, "training"):
             finetune(work, start, corpus, train, decouple, CPU)
-        model, tokenizer, _ = load_model(work, CPU)
+        trained = load_cell(work, len(corpus.family))
+        tokenizer = trained.tokenizer
         with timed(seconds, "translating"):
-            system = translate(model, tokenizer, corpus, "dev", cell.setting.beam)
+            system = trained.translate(corpus, "dev", cell.setting.beam)
         by = judge(cell.corpus)
         write_sentences(work, "dev", system, corpus, tokenizer, by)
         with timed(seconds, "length"):
-            lengths = length_curve(model, tokenizer, corpus, cell)
+            lengths = length_curve(trained, corpus, cell)
         with timed(seconds, "probing"):
             probes = probe_states(start, work, corpus, cell)
         steps = load_checkpoint(work)["step"]
@@ -107,14 +113,15 @@ def final_cell(run: Path, cell: Cell, number: int, end_bias: float) -> None:
     if (folder / f"final-{number}").is_dir():
         read_checked(folder / f"final-{number}" / "final.json", cell)
         return
-    model, tokenizer, _ = load_model(folder, CPU)
     corpus = fresh_corpus(load_corpus(cell.corpus), cell.corpus, number)
+    trained = load_cell(folder, len(corpus.family))
+    tokenizer = trained.tokenizer
     seconds: dict[str, float] = {}
     with published(run, folder / f"final-{number}") as work:
         with timed(seconds, "translating"):
-            system = translate(model, tokenizer, corpus, "test", cell.setting.beam)
+            system = trained.translate(corpus, "test", cell.setting.beam)
         into = [(corpus.standard, dialect) for dialect in corpus.dialects]
-        controlled = translate(model, tokenizer, corpus, "test", cell.setting.beam, end_bias=end_bias, pairs=into)
+        controlled = trained.translate(corpus, "test", cell.setting.beam, into, end_bias=end_bias)
         by = judge(cell.corpus, corpus)
         write_sentences(work, "test", system, corpus, tokenizer, by)
         write_sentences(work, "length", controlled, corpus, tokenizer, by)
@@ -122,6 +129,41 @@ def final_cell(run: Path, cell: Cell, number: int, end_bias: float) -> None:
             "cell": cell.name, "configuration": record["configuration"], "corpus_sha256": corpus.fingerprint,
             "set": number, "end_bias": end_bias, "scores": scores(system, corpus, tokenizer, by),
             "length_controlled": scores(controlled, corpus, tokenizer), "seconds": seconds})
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A cell's model, with what it does to states in its forward pass: layer -> edit, and in whose translations."""
+
+    model: Transformer
+    tokenizer: Tokenizer
+    edits: dict[int, Callable[[Tensor], Tensor]]
+    whose: str
+
+    def translate(self, corpus: ParallelCorpus, split: str, beam: int, pairs: Sequence[tuple[str, str]] | None = None,
+                  **told: Any) -> list[Direction]:
+        """As score.translate."""
+        pairs = directions(corpus) if pairs is None else pairs
+        on = {"all": [p for p in pairs if p[1] in corpus.family],
+              "standard": [p for p in pairs if p[1] == corpus.standard],
+              "dialects": [p for p in pairs if p[1] in corpus.dialects]}[self.whose] if self.edits else []
+        off = [pair for pair in pairs if pair not in on]
+        with editing(self.model, self.edits):
+            done = translate(self.model, self.tokenizer, corpus, split, beam, pairs=on, **told) if on else []
+        done += translate(self.model, self.tokenizer, corpus, split, beam, pairs=off, **told) if off else []
+        place = {pair: i for i, pair in enumerate(pairs)}
+        return sorted(done, key=lambda d: place[d.source, d.target])
+
+
+def load_cell(folder: Path, varieties: int) -> Trained:
+    """varieties: how many the family has."""
+    model, tokenizer, config = load_model(folder, CPU, unedited=True)
+    decouple = DecoupleOptions(**config["decouple"])
+    cores = decouplers(decouple, varieties, ModelOptions(**config["model"]))
+    for layer, state in load_checkpoint(folder)["decouplers"].items():
+        cores[layer].restore(state)
+    edits = {layer: edit for layer, core in cores.items() if (edit := core.edits())}
+    return Trained(model, tokenizer, edits, decouple.penalised)
 
 
 @contextmanager
@@ -132,21 +174,21 @@ def timed(seconds: dict[str, float], what: str) -> Generator[None, None, None]:
     seconds[what] = round(time.process_time() - started, 2)
 
 
-def length_curve(model: Any, tokenizer: Any, corpus: ParallelCorpus, cell: Cell) -> list[dict[str, float]]:
+def length_curve(trained: Trained, corpus: ParallelCorpus, cell: Cell) -> list[dict[str, float]]:
     """Length ratio and chrF++ into dialects on the first dev keys, at 0 and at each bias on the end symbol."""
     into = [(corpus.standard, dialect) for dialect in corpus.dialects]
     curve = []
     for bias in sorted({0.0, *cell.setting.end_biases}) if cell.setting.end_biases else ():
-        system = translate(model, tokenizer, corpus, "dev", cell.setting.beam, "measuring length", bias, into,
-                           LENGTH_KEYS)
-        curve.append({"end_bias": bias, "length_ratio": length_ratio(system, tokenizer), "chrf++": mean_chrf(system)})
+        system = trained.translate(corpus, "dev", cell.setting.beam, into, end_bias=bias, most=LENGTH_KEYS)
+        curve.append({"end_bias": bias, "length_ratio": length_ratio(system, trained.tokenizer),
+                      "chrf++": mean_chrf(system)})
     return curve
 
 
 def probe_states(start: Path, work: Path, corpus: ParallelCorpus, cell: Cell) -> dict[str, dict[str, float]]:
-    """Probes of the states of dev sentences, at the layers of the cell and of its setting."""
+    """Probes of the states of dev sentences, before any edit, at the layers of the cell and of its setting."""
     def states(folder: Path) -> States:
-        model, tokenizer, _ = load_model(folder, CPU)
+        model, tokenizer, _ = load_model(folder, CPU, unedited=True)
         return gather_states(model, tokenizer, corpus, "dev", cell.setting.probe_states,
                              np.random.default_rng([cell.seed, 0]))
 
@@ -159,7 +201,7 @@ def probe_states(start: Path, work: Path, corpus: ParallelCorpus, cell: Cell) ->
                         np.random.default_rng([cell.seed, 1]))
 
 
-def write_sentences(folder: Path, split: str, system: list[Direction], corpus: ParallelCorpus, tokenizer: Any,
+def write_sentences(folder: Path, split: str, system: list[Direction], corpus: ParallelCorpus, tokenizer: Tokenizer,
                     by: Judge) -> None:
     """SPLIT.npz, counts per sentence, and SPLIT.tsv.gz, the translations."""
     np.savez_compressed(folder / f"{split}.npz", **sentences(system, corpus, tokenizer, by))

@@ -120,6 +120,14 @@ EXPLORATORY = (
           {**PAPER, "layer": str(layer)}) for layer in range(5)),
     Arm("all-layers", "A probe and a penalty at every block. More is held than at one layer.",
         {**PAPER, "layer": "all"}),
+    Arm("reject", "Rejects the standard's direction from the states in the forward pass, in training and translating. "
+        "Nothing is left for a penalty to push out.", {**PAPER, "form": "reject", "strength": 0.0}),
+    Arm("reject-dialects", "The same where the target is a dialect, and nowhere else. The standard keeps its "
+        "direction.", {**PAPER, "form": "reject", "strength": 0.0, "penalised": "dialects"}),
+    Arm("leace", "Applies LEACE to the states in the forward pass. The least change that makes the class means equal.",
+        {**PAPER, "form": "leace", "strength": 0.0}),
+    Arm("reversal", "Gradient reversal: a linear classifier is trained on the states, and they learn to fool it. The "
+        "adversarial way to the same aim.", {**PAPER, "form": "reversal"}),
     Arm("as-published", "Strength 0.01 and a refresh every 500 steps or so, as the paper gives them. In a run this "
         "short, that is two refreshes.", {**PAPER, "strength": 0.01, "refreshes": 2}),
 )

@@ -20,6 +20,7 @@ from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.files import write_json
 from tinydecouple.model.transformer import Transformer
 from tinydecouple.text.tokenizer import Tokenizer
+from tinydecouple.training.interventions import FORWARD
 
 
 def _config_at(run: Path) -> dict[str, Any] | None:
@@ -100,12 +101,19 @@ def load_checkpoint(run: Path) -> dict[str, Any] | None:
         raise TinyDecoupleError(f"{path}: damaged ({reason}); run again with `overwrite`") from None
 
 
-def load_model(run: Path, device: torch.device) -> tuple[Transformer, Tokenizer, dict[str, Any]]:
+def load_model(run: Path, device: torch.device, unedited: bool = False
+               ) -> tuple[Transformer, Tokenizer, dict[str, Any]]:
     """Model, tokeniser and configuration of a complete run.
 
-    Raises TinyDecoupleError if the directory is no run or its training is not complete.
+    unedited: take a model that was trained with edits in its forward pass, without them. Raises
+    TinyDecoupleError for such a model otherwise, and if the directory is no run or its training is
+    not complete.
     """
     config = read_config(run)
+    if config.get("decouple", {}).get("form") in FORWARD and not unedited:
+        raise TinyDecoupleError(f"{run}: its forward pass was edited in training, by `form` "
+                                f"{config['decouple']['form']}, and only the study edits it when "
+                                "it translates; make it a cell of a study")
     state = load_checkpoint(run)
     if state is None or not state["complete"]:
         raise TinyDecoupleError(

@@ -4,14 +4,17 @@ Each is named by an option of TrainOptions or DecoupleOptions and used by the lo
 and decoupled runs, so that a study's conditions differ in what they name and in nothing else.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.model.transformer import Transformer
 
 
@@ -56,10 +59,90 @@ def length(h: Tensor, basis: Tensor, mean: Tensor) -> Tensor:
 
 
 PENALTIES = {"one-sided": one_sided, "length": length}
+FORWARD = ("reject", "leace")  # forms that edit states in the forward pass and penalise nothing
+
+
+def check(form: str, rank: int, labels: str) -> None:
+    """Raise TinyDecoupleError for options that do not go with a form."""
+    if form == "one-sided" and (rank > 1 or labels != "one-vs-rest"):
+        raise TinyDecoupleError("`form` one-sided needs `rank` 1 and `labels` one-vs-rest: only "
+                                "one direction has a side that is the standard's")
+    if form == "reversal" and labels == "dealt":
+        raise TinyDecoupleError("`form` reversal has a classifier of its own; choose other "
+                                "`labels` than dealt")
 
 
 def penalty(form: str, h: Tensor, basis: np.ndarray, mean: np.ndarray | None) -> Tensor:
     """(n, d) states -> scalar, by the form of that name; mean: (d,), or None for 0."""
+    if form in FORWARD:
+        return h.sum() * 0
     U = torch.from_numpy(basis).to(h)
     mu = h.new_zeros(h.shape[-1]) if mean is None else torch.from_numpy(mean).to(h)
     return PENALTIES[form](h, U, mu)
+
+
+class Adversary:
+    """Gradient reversal (Ganin & Lempitsky 2015): a classifier that the states learn to fool.
+
+    Each call takes one Adam step for the classifier on the states as they are, then returns minus
+    its cross-entropy, whose gradient goes to the states alone.
+    """
+
+    def __init__(self, classes: int, width: int, rate: float = 1e-2):
+        self.weights = torch.zeros(classes, width + 1, requires_grad=True)  # the last one is a bias
+        self.optimizer = torch.optim.Adam([self.weights], lr=rate)
+
+    def __call__(self, h: Tensor, y: Tensor) -> Tensor:
+        """(n, d) states, (n,) classes -> scalar, in nats."""
+        with torch.enable_grad():
+            self.optimizer.zero_grad()
+            F.cross_entropy(self.logits(h.detach(), self.weights), y).backward()
+            self.optimizer.step()
+        return -F.cross_entropy(self.logits(h, self.weights.detach()), y)
+
+    def logits(self, h: Tensor, weights: Tensor) -> Tensor:
+        weights = weights.to(h)
+        return F.linear(h, weights[:, :-1], weights[:, -1])
+
+    def state(self) -> dict[str, Any]:
+        return {"weights": self.weights.detach().clone(),
+                "optimizer": deepcopy(self.optimizer.state_dict())}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        with torch.no_grad():
+            self.weights.copy_(state["weights"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def edited(h: Tensor, left: np.ndarray, right: np.ndarray, mean: np.ndarray | None) -> Tensor:
+    """(…, d) -> (…, d): h - (h - mean) right left^T, an eraser (method/erasure.py) in PyTorch."""
+    c = h if mean is None else h - torch.from_numpy(mean).to(h)
+    return h - (c @ torch.from_numpy(right).to(h)) @ torch.from_numpy(left).to(h).T
+
+
+@contextmanager
+def editing(model: Transformer, edits: dict[int, Callable[[Tensor], Tensor]],
+            positions: np.ndarray | None = None) -> Generator[None, None, None]:
+    """Edit the states of some layers in every forward pass while the context lasts.
+
+    edits: layer -> what it does to states.  positions: (b, t) bool, which states; None while
+    decoding, for those of new tokens: all passes of one position, that is, all but the prompt's.
+    """
+    def hook_of(edit: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
+        def hook(module: torch.nn.Module, given: Any, output: Any) -> Any:
+            h, *rest = output if isinstance(output, tuple) else (output,)
+            if positions is None:
+                new = edit(h) if h.shape[1] == 1 else h
+            else:
+                chosen = torch.from_numpy(positions).to(h.device)[..., None]
+                new = torch.where(chosen, edit(h), h)
+            return (new, *rest) if isinstance(output, tuple) else new
+        return hook
+
+    modules = [model.embedding, *model.blocks]
+    hooks = [modules[layer].register_forward_hook(hook_of(edit)) for layer, edit in edits.items()]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from tinydecouple.training.gather import (
     draw_examples,
     penalised,
 )
-from tinydecouple.training.interventions import dropout
+from tinydecouple.training.interventions import dropout, editing
 from tinydecouple.training.schedule import (
     DROPOUT,
     REFRESH,
@@ -59,13 +60,15 @@ def batch_loss(model: Transformer, batch: Batch,
 
 
 @torch.no_grad()
-def mean_loss(model: Transformer, examples: list[Example], pad: int) -> float:
-    """Cross-entropy in nats per target token."""
+def mean_loss(model: Transformer, examples: list[Example], pad: int,
+              cores: dict[int, Decoupler] | None = None) -> float:
+    """Cross-entropy in nats per target token; cores: those that edit the forward pass do so."""
     nats = count = 0.0
     for rows in bucket(examples, BATCH_TOKENS, np.random.default_rng(0)):
         batch = collate(rows, pad)
         tokens = int((batch.labels != IGNORE).sum())
-        nats += batch_loss(model, batch)[1].item() * tokens
+        with editing(model, *edits_of(cores or {}, batch)):
+            nats += batch_loss(model, batch)[1].item() * tokens
         count += tokens
     return nats / count
 
@@ -92,7 +95,7 @@ def train(model: Transformer, tokenizer: Tokenizer, examples: list[Example], dev
     started = time.perf_counter() - max((record.get("seconds", 0.0) for record in log), default=0.0)
 
     def check_dev(step: int, **record: int) -> None:
-        log.append({**record, "step": step, "dev_loss": mean_loss(model, dev, tokenizer.pad),
+        log.append({**record, "step": step, "dev_loss": mean_loss(model, dev, tokenizer.pad, cores),
                     "seconds": round(time.perf_counter() - started, 2)})
 
     model.train()
@@ -141,13 +144,15 @@ def train_step(model: Transformer, optimizer: torch.optim.Optimizer, batch: Batc
                options: TrainOptions, cores: dict[int, Decoupler], step: int,
                total: int) -> dict[str, Any]:
     """One step of gradient descent on L_MT + lambda * penalty; returns its record for the log."""
-    with dropout(model, options.dropout, (options.seed, DROPOUT, step)):
+    masks = (options.seed, DROPOUT, step)
+    with dropout(model, options.dropout, masks), editing(model, *edits_of(cores, batch)):
         states, loss = batch_loss(model, batch, options.standard_weight)
     record = {"step": step, "loss": loss.item()}
     if cores:
         decouple = next(iter(cores.values())).options
         positions = penalised(batch, decouple.tokens, decouple.penalised)
-        penalties = {layer: core.penalty(at_positions(states[layer], positions))
+        y = classes_of(decouple, batch.variety[positions]) if decouple.form == "reversal" else None
+        penalties = {layer: core.penalty(at_positions(states[layer], positions), y)
                      for layer, core in cores.items()}
         strength = strength_at(decouple, step, total)
         if strength:
@@ -167,6 +172,16 @@ def train_step(model: Transformer, optimizer: torch.optim.Optimizer, batch: Batc
         torch.nn.utils.clip_grad_norm_(model.parameters(), options.max_grad_norm)
     optimizer.step()
     return record
+
+
+def edits_of(cores: dict[int, Decoupler],
+             batch: Batch) -> tuple[dict[int, Callable[[Tensor], Tensor]], np.ndarray | None]:
+    """What `editing` takes: layer -> what its decoupler does to states, and which states."""
+    edits = {layer: edit for layer, core in cores.items() if (edit := core.edits())}
+    if not edits:
+        return {}, None
+    decouple = next(iter(cores.values())).options
+    return edits, penalised(batch, decouple.tokens, decouple.penalised)
 
 
 def save(run: Path, model: Transformer, tokenizer: Tokenizer, log: list[dict[str, Any]], step: int,
