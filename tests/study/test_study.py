@@ -75,7 +75,7 @@ def test_conditions_of_a_seed_share_its_pretrained_run(made, plan):
 
 
 def test_a_cell_that_was_cut_off_leaves_nothing_under_its_name(plan, tmp_path, monkeypatch):
-    monkeypatch.setattr(making, "translate", lambda *args: 1 / 0)
+    monkeypatch.setattr(making, "translate", lambda *args, **told: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run_cell(tmp_path, next(plan.cells()))
     assert not cell_folder(tmp_path, next(plan.cells())).exists(), "half a cell has the name of a whole one"
@@ -156,7 +156,7 @@ def test_the_final_read_is_of_fresh_keys_once_with_the_arms_own_bias(ours, plan,
     assert len(counts[0]["keys"]) == 7 and set(counts[0]["keys"]).isdisjoint(load_corpus(cell.corpus).texts)
     assert record["end_bias"] == 0.5 and list(record["length_controlled"]["means"]) == ["std -> dialect"]
     assert asked == [0.0, 0.5], "once without a bias, once with the arm's"
-    monkeypatch.setattr(making, "translate", lambda *args: 1 / 0)
+    monkeypatch.setattr(making, "translate", lambda *args, **told: 1 / 0)
     final_cell(ours, cell, 1, end_bias=0.5)  # there already
     read_cell(cell_folder(ours, cell), cell)
 

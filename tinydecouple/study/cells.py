@@ -128,7 +128,7 @@ def final_cell(run: Path, cell: Cell, number: int, end_bias: float) -> None:
         write_record(work / "final.json", {
             "cell": cell.name, "configuration": record["configuration"], "corpus_sha256": corpus.fingerprint,
             "set": number, "end_bias": end_bias, "scores": scores(system, corpus, tokenizer, by),
-            "length_controlled": scores(controlled, corpus, tokenizer), "seconds": seconds})
+            "length_controlled": scores(controlled, corpus, tokenizer, by), "seconds": seconds})
 
 
 @dataclass(frozen=True)
