@@ -5,19 +5,18 @@ import dataclasses
 import math
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
 import tinydecouple
-from tinydecouple import commands as do
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.model.transformer import ModelOptions
+from tinydecouple.messages import flagged, say
+from tinydecouple.options import PRETRAIN, DecoupleOptions, ModelOptions, TrainOptions
 from tinydecouple.study.conditions import DEMO, demo_arms
-from tinydecouple.study.plan import PRETRAIN, known_plans
+from tinydecouple.study.plan import known_plans
 from tinydecouple.text.corpus import SPLITS
 from tinydecouple.text.readers import MADE, CorpusOptions
-from tinydecouple.training.decoupler import DecoupleOptions
-from tinydecouple.training.train import TrainOptions
 
 FINETUNE = TrainOptions()  # chosen on dev, for plain fine-tuning
 ON_DISK = {"vocabulary": 800, "pretrain_epochs": 12, "epochs": 8}  # chosen on dev, for plain, of MediaWiki's messages
@@ -66,17 +65,16 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     top = Parser(prog="tinydecouple", description=tinydecouple.__doc__)
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
 
-    def command(call: Any, text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(call.__name__.removesuffix("_command"), help=text, description=text,
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text,
                                   formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-        sub.set_defaults(call=call)
         return sub
 
     def run_options(sub: argparse.ArgumentParser, run: str) -> None:
         sub.add_argument("--run", type=Path, default=Path(run), help="directory that the run leaves behind")
         sub.add_argument("--overwrite", action="store_true", help="replace a run that exists there")
 
-    demo = command(do.demo_command, "everything: corpus, pretraining, fine-tuning of each arm, a table")
+    demo = command("demo", "everything: corpus, pretraining, fine-tuning of each arm, a table")
     demo.add_argument("--arms", default=DEMO, help="what is compared, the first with each other one, of: " + "; ".join(
         f"{arm.name}, {arm.why}" for arm in demo_arms(0)))
     demo.add_argument("--smoke", action="store_true", help="a run of seconds, through every stage, that learns nothing")
@@ -88,7 +86,7 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     add_options(demo, DecoupleOptions())
     demo.set_defaults(**(SMOKE if smoke else ON_DISK if on_disk else {}))
 
-    corpus = command(do.corpus_command, "show a corpus: counts, distance to the standard, examples; or write it as TSV")
+    corpus = command("corpus", "show a corpus: counts, distance to the standard, examples; or write it as TSV")
     corpus.add_argument("corpus", nargs="?", default=CorpusOptions().corpus, help=CORPUS["help"])
     what = corpus.add_mutually_exclusive_group()
     what.add_argument("--show", metavar="KEY", help="print one meaning in every variety, by region")
@@ -96,7 +94,7 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     what.add_argument("--export", type=Path, help="file to write as long TSV")
     add_options(corpus, CorpusOptions(), without="corpus")
 
-    pre = command(do.pretrain_command, "train tokeniser and model so that the standard is dominant")
+    pre = command("pretrain", "train tokeniser and model so that the standard is dominant")
     run_options(pre, "runs/pretrained")
     add_options(pre, CorpusOptions())
     add_options(pre, ModelOptions())
@@ -107,7 +105,7 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     demo.epilog = (on_paths + "--pretrain-epochs {pretrain_epochs} --epochs {epochs}").format(**ON_DISK)
     pre.epilog = (on_paths + "--epochs {pretrain_epochs}").format(**ON_DISK)
 
-    fine = command(do.finetune_command, "fine-tune a pretrained run on standard and dialects, with the penalty "
+    fine = command("finetune", "fine-tune a pretrained run on standard and dialects, with the penalty "
                    "or, at strength 0, without")
     run_options(fine, "runs/finetuned")
     fine.epilog = f"For a run on text on disk, pass what the demo takes there: --epochs {ON_DISK['epochs']}"
@@ -115,12 +113,12 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     add_options(fine, FINETUNE)
     add_options(fine, DecoupleOptions())
 
-    say = command(do.translate_command, "translate standard input, one sentence per line, to standard output")
+    say = command("translate", "translate standard input, one sentence per line, to standard output")
     say.add_argument("run", type=Path, help="directory of a pretrained or fine-tuned run")
     say.add_argument("--source", required=True, help="variety of the input")
     say.add_argument("--target", required=True, help="variety of the output")
 
-    probe = command(do.probe_command, "layer by layer: code lengths, accuracies and angles, each with its null")
+    probe = command("probe", "layer by layer: code lengths, accuracies and angles, each with its null")
     probe.add_argument("run", type=Path, nargs="?", help="directory of a pretrained or fine-tuned run")
     probe.add_argument("--states", type=Path, help="instead of a run: .npz with h (n, d) or (layers, n, d), y (n,), "
                        "names (C,) and, if known, keys (n,), the sentence of each state")
@@ -131,12 +129,12 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     probe.add_argument("--seed", type=number(int, {"least": 0}), default=1, help="seed of samples and probe noise")
     probe.add_argument("--out", type=Path, help="folder for table, numbers and pictures; of a run: RUN/probe-SPLIT")
 
-    score = command(do.evaluate_command, "translate and score a run, or compare it with another")
+    score = command("evaluate", "translate and score a run, or compare it with another")
     score.add_argument("run", type=Path, help="directory of a pretrained or fine-tuned run")
     score.add_argument("--against", type=Path, help="run to compare with, such as one of strength 0")
     score.add_argument("--split", choices=SPLITS[1:], default="dev", help="choose on dev; read test once")
 
-    study = command(do.study_command, "conditions x seeds: each cell once, in a folder of its own; stops and resumes "
+    study = command("study", "conditions x seeds: each cell once, in a folder of its own; stops and resumes "
                     "anywhere")
     study.add_argument("--plan", help=f"JSON file, or one of: {', '.join(known_plans())}; default: primary")
     study.add_argument("--quick", action="store_true", help="the plan quick: three conditions, two seeds, minutes")
@@ -168,17 +166,19 @@ def main(argv: list[str] | None = None) -> None:
         args = parser(smoke).parse_args(argv)
         if getattr(args, "corpus", MADE[0]) not in MADE:
             args = parser(smoke, on_disk=True).parse_args(argv)
-        args.call(args)
+        # imported only now, since --help can do without PyTorch, and corpus, too
+        module = import_module(f"tinydecouple.{'corpus_command' if args.command == 'corpus' else 'commands'}")
+        getattr(module, f"{args.command}_command")(args)
         sys.stdout.flush()
     except TinyDecoupleError as error:
-        do.say(f"tinydecouple: {do.flagged(' '.join(str(error).split()))}")
+        say(f"tinydecouple: {flagged(' '.join(str(error).split()))}")
         sys.exit(2)
     except BrokenPipeError:  # whoever reads, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:  # a disk that is full, a place one may not write to
-        do.say(f"tinydecouple: {error.filename or 'file system'}: {error.strerror}")
+        say(f"tinydecouple: {error.filename or 'file system'}: {error.strerror}")
         sys.exit(2)
     except KeyboardInterrupt:
-        do.say("tinydecouple: interrupted; training goes on from its last checkpoint, by the same command "
+        say("tinydecouple: interrupted; training goes on from its last checkpoint, by the same command "
                "without --overwrite")
         sys.exit(130)

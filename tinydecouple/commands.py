@@ -3,43 +3,32 @@
 import argparse
 import dataclasses
 import json
-import re
 import sys
 import time
-from difflib import get_close_matches
-from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
+from tinydecouple.corpus_command import options
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.evaluation import figures, report
 from tinydecouple.evaluation.probe_report import gather_states, probe_layer, probing_table, read_states
 from tinydecouple.evaluation.score import one_line
 from tinydecouple.files import write, write_json
+from tinydecouple.messages import flagged, say
 from tinydecouple.model.decode import decode
-from tinydecouple.model.transformer import ModelOptions, Transformer, pick_device
+from tinydecouple.model.transformer import Transformer, pick_device
+from tinydecouple.options import DecoupleOptions, ModelOptions, TrainOptions
 from tinydecouple.study.cells import score_run, train_arms
 from tinydecouple.study.conditions import apply, choose_arms, demo_arms
 from tinydecouple.study.plan import chosen_cells, read_plan
 from tinydecouple.study.runner import run_final, run_plan
 from tinydecouple.study.status import choose, read_records, status
-from tinydecouple.text.corpus import write_tsv
-from tinydecouple.text.corpus_stats import MANY, distances, summary
 from tinydecouple.text.hygiene import clean
-from tinydecouple.text.phrasebook.meanings import meanings, phrasebook, render
 from tinydecouple.text.readers import CorpusOptions, load_corpus, region_of
 from tinydecouple.training.batches import prompt
 from tinydecouple.training.checkpoint import load_model, open_run, read_config
-from tinydecouple.training.decoupler import DecoupleOptions
 from tinydecouple.training.pipeline import decouplers, finetune, new_tokenizer, pretrain, run_corpus, same_corpus
-from tinydecouple.training.train import TrainOptions
-
-T = TypeVar("T")
-
-
-def options(kind: type[T], args: argparse.Namespace, prefix: str = "") -> T:
-    return kind(**{f.name: getattr(args, f"{prefix}{f.name}".replace("-", "_")) for f in dataclasses.fields(kind)})
 
 
 def demo_command(args: argparse.Namespace) -> None:
@@ -84,46 +73,6 @@ def demo_command(args: argparse.Namespace) -> None:
     result = json.loads((run / "scores.json").read_text(encoding="utf-8"))
     drawn = figures.draw(run, result, {arm.name: run / arm.name for arm in arms})
     print(f"run directory: {run}\nfigures: {', '.join(map(str, drawn)) or 'none; pip install matplotlib, then again'}")
-
-
-def corpus_command(args: argparse.Namespace) -> None:
-    chosen = options(CorpusOptions, args)
-    if args.show is not None:
-        print(show(chosen, clean(args.show)[0]))
-        return
-    corpus = load_corpus(chosen, strict=False)  # to look at, even if some of it cannot be trained
-    if args.export:
-        write(args.export, write_tsv(corpus))
-        say(f"wrote {args.export}")
-        return
-    matrix = distances(corpus, every=args.figure is not None or len(corpus.varieties) <= MANY)
-    print(summary(corpus, matrix, lambda variety: region_of(chosen, corpus.standard, variety)))
-    if args.figure and not figures.draw_distances(args.figure, matrix, list(corpus.varieties)):
-        raise TinyDecoupleError("a picture needs matplotlib; pip install matplotlib")
-
-
-def show(chosen: CorpusOptions, key: str) -> str:
-    """One meaning in every variety; of the phrasebook, any of its meanings, the cities by region."""
-    if chosen.corpus != "phrasebook":
-        corpus = load_corpus(dataclasses.replace(chosen, per_variety=sys.maxsize), strict=False)
-        if key not in corpus.texts:
-            alike = get_close_matches(key, [*corpus.texts][:10_000]) or [*corpus.texts][:3]
-            raise TinyDecoupleError(f"{key}: no such key; some are {', '.join(alike)}")
-        row = corpus.texts[key]
-        return "\n".join(f"{variety:8} {row[variety]}" for variety in corpus.varieties if variety in row)
-    tables = phrasebook(chosen.table_folder)
-    by_key = {meaning.key: meaning for meaning in meanings(tables)}
-    if key not in by_key:
-        alike = get_close_matches(key, [k for k in by_key if k.startswith(key.split("/")[0] + "/")] or by_key, 3, 0)
-        raise TinyDecoupleError(f"{key}: no such meaning; keys are like {', '.join(alike)}")
-    lines = [f"{by_key[key].key}: {tables.templates[by_key[key].template].domain}"]
-    lines += [f"  {v:4} {name:24} {render(tables, by_key[key], v)}"
-              for v, name in (("en", "English"), ("msa", "Modern Standard Arabic"))]
-    for region_name in dict.fromkeys(city["region"] for city in tables.cities.values()):
-        lines.append(region_name.title())
-        lines += [f"  {code:4} {city['city']:24} {render(tables, by_key[key], code)}"
-                  for code, city in tables.cities.items() if city["region"] == region_name]
-    return "\n".join(lines)
 
 
 def pretrain_command(args: argparse.Namespace) -> None:
@@ -212,16 +161,6 @@ def study_command(args: argparse.Namespace) -> None:
         write(args.run / "trials.md", table)
         write_json(args.run / "tuned.json", best)
         print(f"{table}\nchosen options, to be named by a plan as tuned: {args.run / 'tuned.json'}")
-
-
-def flagged(message: str) -> str:
-    """The library names a `learning_rate`; the command line spells the option that sets it."""
-    return re.sub(r"`([a-z_]+)`", lambda name: "--" + name[1].replace("_", "-"), message)
-
-
-def say(text: str) -> None:
-    """A line of progress, for people; the result goes to standard output."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def peak_memory() -> str:

@@ -22,8 +22,9 @@ from tinydecouple.method.planted import plant
 from tinydecouple.method.probe import fit, new_probe
 from tinydecouple.method.states import standardise
 from tinydecouple.method.subspace import principal_angles
+from tinydecouple.options import DecoupleOptions
 from tinydecouple.text.family import generate, make_family
-from tinydecouple.training.decoupler import DecoupleOptions, Decoupler
+from tinydecouple.training.decoupler import Decoupler
 from tinydecouple.training.hook import collect, hold, states_of
 
 nn, F = torch.nn, torch.nn.functional

@@ -26,14 +26,13 @@ import torch  # noqa: E402
 
 from tinydecouple.errors import TinyDecoupleError  # noqa: E402
 from tinydecouple.evaluation.score import Direction, group, leakage, mean_chrf, translate  # noqa: E402
-from tinydecouple.model.transformer import ModelOptions, Transformer  # noqa: E402
+from tinydecouple.model.transformer import Transformer  # noqa: E402
+from tinydecouple.options import DecoupleOptions, ModelOptions, TrainOptions  # noqa: E402
 from tinydecouple.text.corpus import ParallelCorpus  # noqa: E402
 from tinydecouple.text.readers import CorpusOptions, load_corpus  # noqa: E402
 from tinydecouple.text.tokenizer import Tokenizer  # noqa: E402
 from tinydecouple.training import pipeline  # noqa: E402
 from tinydecouple.training.checkpoint import load_model  # noqa: E402
-from tinydecouple.training.decoupler import DecoupleOptions  # noqa: E402
-from tinydecouple.training.train import TrainOptions  # noqa: E402
 
 SMOKE = os.environ.get("TINYDECOUPLE_SMOKE") == "1"
 RUNS = ROOT / "runs" / ("tutorials-smoke" if SMOKE else "tutorials")

@@ -25,7 +25,7 @@ def test_states_of_every_block_and_logits(model, tokens, tokenizer):
     assert [len(model(tokens, last=n)) for n in (0, 1, 2)] == [1, 2, 3]
     assert torch.equal(model(tokens, last=1)[1], states[1])
     turn = rotations(0, 9, 8, states[0])
-    assert torch.equal(model.blocks[1](states[1], turn)[0], states[2]), "states are those that the next block reads"
+    assert torch.equal(model.blocks[1](states[1], turn), states[2]), "states are those that the next block reads"
 
 
 @torch.no_grad()
@@ -40,11 +40,11 @@ def test_no_position_sees_the_future(model, tokens, tokenizer):
 @torch.no_grad()
 def test_the_cache_changes_nothing(model, tokens):
     whole = model.logits(model(tokens)[-1])
-    cache = []
+    cache = model.new_cache(3, 9)
     parts = [model.logits(model(tokens[:, :4], cache)[-1])]
-    parts += [model.logits(model(tokens[:, i:i + 1], cache)[-1]) for i in range(4, 9)]
+    parts += [model.logits(model(tokens[:, i:i + 1], cache, i)[-1]) for i in range(4, 9)]
     torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=1e-4, atol=1e-4)
-    assert len(cache) == 2 and cache[0][0].shape == (3, 4, 9, 8)
+    assert cache.shape == (2, 2, 3, 4, 9, 8), "blocks, keys and values, sequences, heads, positions, features"
 
 
 @torch.no_grad()
@@ -66,9 +66,9 @@ def test_rotation_keeps_lengths_and_depends_on_distance_alone():
 @torch.no_grad()
 def test_several_new_positions_may_follow_a_filled_cache(model, tokens, cuts):
     """New positions see the cache and, of themselves, only those before them."""
-    whole, cache, parts, start = model(tokens)[-1], [], [], 0
+    whole, cache, parts, start = model(tokens)[-1], model.new_cache(3, 9), [], 0
     for end in cuts:
-        parts.append(model(tokens[:, start:end], cache)[-1])
+        parts.append(model(tokens[:, start:end], cache, start)[-1])
         start = end
     torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=1e-4, atol=1e-4)
 

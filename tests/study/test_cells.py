@@ -7,11 +7,10 @@ import pytest
 import torch
 
 from tinydecouple.evaluation.score import direction
+from tinydecouple.options import DecoupleOptions, TrainOptions
 from tinydecouple.study import cells
 from tinydecouple.study.conditions import apply, demo_arms
-from tinydecouple.training.decoupler import DecoupleOptions
 from tinydecouple.training.pipeline import run_corpus
-from tinydecouple.training.train import TrainOptions
 
 CPU = torch.device("cpu")
 

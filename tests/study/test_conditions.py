@@ -7,14 +7,13 @@ import pytest
 import torch
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.model.transformer import ModelOptions, Transformer
+from tinydecouple.model.transformer import Transformer
+from tinydecouple.options import DecoupleOptions, ModelOptions, TrainOptions
 from tinydecouple.study.conditions import CONDITIONS, EXPLORATORY, PRIMARY, Arm, apply, choose_arms, demo_arms
 from tinydecouple.training import train as loop
 from tinydecouple.training.batches import collate, finetuning_examples
-from tinydecouple.training.decoupler import DecoupleOptions
 from tinydecouple.training.gather import at_positions, penalised
 from tinydecouple.training.pipeline import decouplers
-from tinydecouple.training.train import TrainOptions
 
 
 def test_an_arm_changes_its_own_options_and_no_other():

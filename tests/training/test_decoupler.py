@@ -12,7 +12,8 @@ from tinydecouple.method.planted import plant
 from tinydecouple.method.probe import PRIORS, new_probe
 from tinydecouple.method.projection import penalty
 from tinydecouple.method.subspace import ESTIMATORS, principal_angles, probe_subspace
-from tinydecouple.training.decoupler import DecoupleOptions, Decoupler
+from tinydecouple.options import DecoupleOptions
+from tinydecouple.training.decoupler import Decoupler
 
 WIDTH = 12
 

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.options import TOKENS
 from tinydecouple.training.batches import collate, encode, finetuning_examples
-from tinydecouple.training.gather import TOKENS, collect_states, draw_examples, parse_layers, penalised, probed
+from tinydecouple.training.gather import collect_states, draw_examples, parse_layers, penalised, probed
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from torch.utils.checkpoint import checkpoint
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.evaluation.probe_report import read_states
 from tinydecouple.method.planted import plant
-from tinydecouple.training.decoupler import DecoupleOptions, Decoupler
+from tinydecouple.options import DecoupleOptions
+from tinydecouple.training.decoupler import Decoupler
 from tinydecouple.training.hook import collect, hold, states_of
 
 WIDTH, HEAD = 8, 5

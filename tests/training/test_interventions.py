@@ -10,11 +10,12 @@ import torch.nn.functional as F
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.method.erasure import leace
 from tinydecouple.method.projection import reject
+from tinydecouple.options import FORWARD, DecoupleOptions, TrainOptions
 from tinydecouple.training import train as loop
 from tinydecouple.training.batches import collate, finetuning_examples
-from tinydecouple.training.decoupler import DecoupleOptions, Decoupler, classes_of
-from tinydecouple.training.interventions import FORWARD, Adversary, dropout, editing, penalty
-from tinydecouple.training.schedule import TrainOptions, batches_from, total_steps
+from tinydecouple.training.decoupler import Decoupler, classes_of
+from tinydecouple.training.interventions import Adversary, dropout, editing, penalty
+from tinydecouple.training.schedule import batches_from, total_steps
 
 SHORT = TrainOptions(epochs=2, batch_tokens=300)
 
@@ -194,8 +195,8 @@ def test_decoding_edits_new_tokens_as_training_does(model, examples, tokenizer):
     with torch.no_grad():
         with editing(model, {1: edit}, batch.in_target):
             expected = model(inputs)[-1]
-        cache, steps = [], []
+        cache, steps = model.new_cache(1, inputs.shape[1]), []
         with editing(model, {1: edit}):
             steps.append(model(inputs[:, :example.boundary + 1], cache)[-1])
-            steps += [model(inputs[:, i:i + 1], cache)[-1] for i in range(example.boundary + 1, inputs.shape[1])]
+            steps += [model(inputs[:, i:i + 1], cache, i)[-1] for i in range(example.boundary + 1, inputs.shape[1])]
     torch.testing.assert_close(torch.cat(steps, dim=1), expected, rtol=1e-3, atol=1e-3)

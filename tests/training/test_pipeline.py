@@ -7,13 +7,11 @@ import pytest
 import torch
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.model.transformer import ModelOptions
+from tinydecouple.options import DecoupleOptions, ModelOptions, TrainOptions
 from tinydecouple.text.readers import CorpusOptions
 from tinydecouple.training import pipeline
 from tinydecouple.training.batches import finetuning_examples, pretraining_examples
 from tinydecouple.training.checkpoint import load_model, read_config
-from tinydecouple.training.decoupler import DecoupleOptions
-from tinydecouple.training.train import TrainOptions
 
 CPU = torch.device("cpu")
 SMALL = ModelOptions(width=16, blocks=2, heads=2)

@@ -8,14 +8,15 @@ import pytest
 import torch
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.model.transformer import ModelOptions, Transformer
+from tinydecouple.model.transformer import Transformer
+from tinydecouple.options import PENALISED, DecoupleOptions, ModelOptions, TrainOptions
 from tinydecouple.training import train as loop
 from tinydecouple.training.batches import collate, finetuning_examples
 from tinydecouple.training.checkpoint import load_checkpoint
-from tinydecouple.training.decoupler import DecoupleOptions, strength_at
-from tinydecouple.training.gather import PENALISED, at_positions, penalised
+from tinydecouple.training.decoupler import strength_at
+from tinydecouple.training.gather import at_positions, penalised
 from tinydecouple.training.pipeline import decouplers
-from tinydecouple.training.train import TrainOptions, mean_loss, rate_at, train
+from tinydecouple.training.train import mean_loss, rate_at, train
 
 SHORT = TrainOptions(epochs=2, batch_tokens=300)
 SETTING = DecoupleOptions(strength=0.5, layer="1", refreshes=4, probe_states=256, probe_steps=10)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from tinydecouple.model.transformer import Cache, Transformer
+from tinydecouple.model.transformer import Transformer
 
 
 def longest_output(prompt_length: int) -> int:
@@ -53,19 +53,24 @@ def biased(logits: Tensor, end: int, end_bias: float) -> Tensor:
 
 def greedy(model: Transformer, tokens: Tensor, end: int, end_bias: float = 0.0) -> Tensor:
     """(b, t) prompts -> (b, longest_output(t)) most likely next tokens, padded with `end`."""
-    new = torch.full((len(tokens), longest_output(tokens.shape[1])), end, device=tokens.device)
-    active = torch.arange(len(tokens), device=tokens.device)
-    cache: Cache = []
+    b, t = tokens.shape
+    new = torch.full((b, longest_output(t)), end, device=tokens.device)
+    active = torch.arange(b, device=tokens.device)
+    cache = model.new_cache(b, t + new.shape[1])
+    start = 0
     for i in range(new.shape[1]):
-        logits = biased(model.logits(model(tokens, cache)[-1][:, -1]), end, end_bias)  # (b, v)
+        logits = biased(model.logits(model(tokens, cache, start)[-1][:, -1]), end, end_bias)
+        start += tokens.shape[1]
         tokens = logits.argmax(dim=-1, keepdim=True)  # (b, 1)
+        if i:  # what has ended stays so
+            tokens = torch.where(new[active, i - 1:i] == end, end, tokens)
         new[active, i] = tokens[:, 0]
         unfinished = tokens[:, 0] != end
-        if not unfinished.all():  # finished rows leave the batch
-            active, tokens = active[unfinished], tokens[unfinished]
-            cache[:] = [(k[unfinished], v[unfinished]) for k, v in cache]
-        if not len(active):
+        left = int(unfinished.sum())
+        if not left:
             break
+        if left <= 0.75 * len(active):  # finished rows leave the batch, many at once
+            active, tokens, cache = active[unfinished], tokens[unfinished], cache[:, :, unfinished]
     return new
 
 
@@ -76,21 +81,22 @@ def beam_search(model: Transformer, tokens: Tensor, end: int, beam: int,
     Returns the hypothesis of highest log-probability per token.
     """
     b, t = tokens.shape
-    cache: Cache = []
+    most = longest_output(t)
+    cache = model.new_cache(b, t + most)
     logits = biased(model.logits(model(tokens, cache)[-1][:, -1]), end, end_bias)  # (b, v)
     log_p = torch.log_softmax(logits, dim=-1)
     beam, v = min(beam, log_p.shape[-1]), log_p.shape[-1]
     score, last = log_p.topk(beam, dim=-1)  # (b, beam)
-    cache[:] = [(k.repeat_interleave(beam, 0), v.repeat_interleave(beam, 0))  # (b * beam, …)
-                for k, v in cache]
+    cache = cache.repeat_interleave(beam, dim=2)  # (blocks, 2, b * beam, …)
     new = last[..., None]  # (b, beam, 1)
     length = torch.ones_like(score)
     only_end = torch.full((v,), -torch.inf, device=tokens.device)
     only_end[end] = 0
-    while new.shape[-1] < longest_output(t) and not (new[..., -1] == end).all():
+    while new.shape[-1] < most and not (new[..., -1] == end).all():
         done = new[..., -1] == end  # a finished hypothesis stays as it is, at no cost
         newest = new[..., -1].reshape(-1, 1)  # (b * beam, 1)
-        logits = biased(model.logits(model(newest, cache)[-1][:, -1]), end, end_bias)
+        start = t + new.shape[-1] - 1
+        logits = biased(model.logits(model(newest, cache, start)[-1][:, -1]), end, end_bias)
         log_p = torch.log_softmax(logits, dim=-1)
         log_p = torch.where(done[..., None], only_end, log_p.view(b, beam, v))
         length = length + ~done
@@ -98,7 +104,8 @@ def beam_search(model: Transformer, tokens: Tensor, end: int, beam: int,
         score, best = (score[..., None] + log_p).view(b, -1).topk(beam, dim=-1)
         parent = best // v  # the hypothesis that each survivor continues
         rows = (parent + beam * torch.arange(b, device=tokens.device)[:, None]).flatten()
-        cache[:] = [(k[rows], v[rows]) for k, v in cache]
+        filled = cache[:, :, :, :, :start + 1]
+        filled[:] = filled[:, :, rows]  # the right-hand side is a copy
         length = length.gather(1, parent)
         kept = new.gather(1, parent[..., None].expand_as(new))
         new = torch.cat((kept, (best % v)[..., None]), dim=-1)

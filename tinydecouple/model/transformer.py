@@ -5,24 +5,12 @@ Sizes: b sequences, t positions, d width, a heads, v vocabulary.
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.options import option
-
-Cache = list[tuple[Tensor, Tensor]]  # per block, keys and values so far, each (b, a, t, d/a)
-
-
-@dataclass(frozen=True)
-class ModelOptions:
-    vocabulary: int = option(4000, "pieces of the tokeniser, tags and 256 bytes included", least=1)
-    width: int = option(128, "width d of the hidden states", least=1)
-    blocks: int = option(4, "transformer blocks", least=1)
-    heads: int = option(4, "attention heads; width / heads must be even", least=1)
 
 
 def rotations(start: int, t: int, features: int, like: Tensor) -> Tensor:
@@ -55,30 +43,37 @@ class Block(nn.Module):
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.heads = heads
-        self.attention_norm, self.mlp_norm = nn.RMSNorm(width), nn.RMSNorm(width)
+        self.attention_norm = nn.LayerNorm(width, bias=False)
+        self.mlp_norm = nn.LayerNorm(width, bias=False)
         self.query_key_value = nn.Linear(width, 3 * width, bias=False)
         self.attention_out = nn.Linear(width, width, bias=False)
         self.mlp_in = nn.Linear(width, 4 * width, bias=False)
         self.mlp_out = nn.Linear(4 * width, width, bias=False)
 
-    def forward(self, h: Tensor, turn: Tensor,
-                past: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def forward(self, h: Tensor, turn: Tensor, cache: Tensor | None = None,
+                start: int = 0) -> Tensor:
+        """(b, t, d) -> (b, t, d), for positions from `start` on.
+
+        turn: of these positions.  cache: (2, b, a, most, d/a), keys and values of the positions
+        before `start`, to which those of the new ones are added in place.
+        """
         b, t, d = h.shape
         qkv = self.query_key_value(self.attention_norm(h))
-        qkv = qkv.view(b, t, 3, self.heads, d // self.heads)
-        # (b, t, 2, a, d/a) -> two of (b, a, t, d/a)
-        q, k = rotate(qkv[:, :, :2], turn).permute(2, 0, 3, 1, 4)
-        v = qkv[:, :, 2].transpose(1, 2)  # (b, t, a, d/a) -> (b, a, t, d/a)
-        seen = None  # position i sees positions 0 to i and, if there is one, the whole past
-        if past:
-            start = past[0].shape[-2]
+        # (b, t, 3d) -> (b, t, 2, a, d/a) and (b, t, 1, a, d/a)
+        qk, v = qkv.view(b, t, 3, self.heads, d // self.heads).split((2, 1), dim=2)
+        q, k = rotate(qk, turn).permute(2, 0, 3, 1, 4)  # -> two of (b, a, t, d/a)
+        v = v.squeeze(2).transpose(1, 2)  # -> (b, a, t, d/a)
+        if cache is not None:
+            cache[0, :, :, start:start + t] = k
+            cache[1, :, :, start:start + t] = v
+            k, v = cache[:, :, :, :start + t]  # two of (b, a, start + t, d/a)
+        seen = None  # position i sees positions 0 to i; a single new one sees all
+        if start and t > 1:
             seen = torch.ones(t, start + t, dtype=torch.bool, device=h.device).tril(start)
-            k = torch.cat((past[0], k), dim=-2)  # (b, a, start + t, d/a)
-            v = torch.cat((past[1], v), dim=-2)
-        mixed = F.scaled_dot_product_attention(q, k, v, seen, is_causal=past is None)
+        mixed = F.scaled_dot_product_attention(q, k, v, seen, is_causal=not start)
         joined = mixed.transpose(1, 2).reshape(b, t, d)  # (b, a, t, d/a) -> (b, t, d)
         h = h + self.attention_out(joined)
-        return h + self.mlp_out(F.relu(self.mlp_in(self.mlp_norm(h)))), (k, v)
+        return h + self.mlp_out(self.mlp_in(self.mlp_norm(h)).relu_())
 
 
 class Transformer(nn.Module):
@@ -94,7 +89,7 @@ class Transformer(nn.Module):
         self.features = width // heads  # per head
         self.embedding = nn.Embedding(vocabulary, width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(blocks))
-        self.final_norm = nn.RMSNorm(width)
+        self.final_norm = nn.LayerNorm(width, bias=False)
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2:
                 std = 0.02
@@ -102,22 +97,23 @@ class Transformer(nn.Module):
                     std = 0.02 / math.sqrt(2 * blocks)
                 nn.init.normal_(parameter, std=std, generator=generator)
 
-    def forward(self, tokens: Tensor, cache: Cache | None = None,
+    def forward(self, tokens: Tensor, cache: Tensor | None = None, start: int = 0,
                 last: int | None = None) -> list[Tensor]:
         """Hidden states, blocks + 1 of (b, t, d): embeddings, then the stream after each block.
 
-        tokens: (b, t) ids. cache: an empty list to be filled, or one filled by earlier positions,
-        which is then extended in place by the new ones. last: stop after that many blocks.
+        tokens: (b, t) ids of positions from `start` on.  cache: as `new_cache` makes it, filled up
+        to `start`; the new positions are added in place.  last: stop after that many blocks.
         """
         states = [self.embedding(tokens)]  # (b, t) -> (b, t, d)
-        start = cache[0][0].shape[-2] if cache else 0
         turn = rotations(start, tokens.shape[1], self.features, self.embedding.weight)
         for i, block in enumerate(self.blocks[:last]):
-            h, keys_values = block(states[-1], turn, cache[i] if cache and len(cache) > i else None)
-            states.append(h)
-            if cache is not None:
-                cache[i:i + 1] = [keys_values]
+            states.append(block(states[-1], turn, None if cache is None else cache[i], start))
         return states
+
+    def new_cache(self, b: int, most: int) -> Tensor:
+        """Room for the keys and values of `most` positions: (blocks, 2, b, a, most, d/a)."""
+        heads = self.embedding.embedding_dim // self.features
+        return self.embedding.weight.new_empty(len(self.blocks), 2, b, heads, most, self.features)
 
     def logits(self, h: Tensor) -> Tensor:
         """(…, d) states after the last block -> (…, v), by the transposed (tied) embedding."""

@@ -25,7 +25,8 @@ from torch import Tensor
 from tinydecouple.evaluation import report
 from tinydecouple.evaluation.probe_report import States, gather_states
 from tinydecouple.evaluation.score import Direction, directions, mean_chrf, translate
-from tinydecouple.model.transformer import ModelOptions, Transformer
+from tinydecouple.model.transformer import Transformer
+from tinydecouple.options import DecoupleOptions, ModelOptions, TrainOptions
 from tinydecouple.study.conditions import Arm, apply
 from tinydecouple.study.measures import Judge, judge, length_ratio, manipulation, scores, sentences
 from tinydecouple.study.plan import Cell
@@ -35,11 +36,9 @@ from tinydecouple.text.fresh import fresh_corpus
 from tinydecouple.text.readers import load_corpus
 from tinydecouple.text.tokenizer import Tokenizer
 from tinydecouple.training.checkpoint import load_checkpoint, load_model
-from tinydecouple.training.decoupler import DecoupleOptions
 from tinydecouple.training.gather import parse_layers
 from tinydecouple.training.interventions import editing
 from tinydecouple.training.pipeline import decouplers, finetune, new_tokenizer, pretrain
-from tinydecouple.training.train import TrainOptions
 
 CPU = torch.device("cpu")
 LENGTH_KEYS = 100  # keys whose outputs' length is measured at each bias on the end symbol

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.training.decoupler import DecoupleOptions
-from tinydecouple.training.train import TrainOptions
+from tinydecouple.options import DecoupleOptions, TrainOptions
 
 NAME = re.compile(r"[a-z0-9][a-z0-9.+-]*")  # of a folder, on every system
 

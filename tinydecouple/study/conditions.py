@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.training.decoupler import DecoupleOptions
-from tinydecouple.training.train import TrainOptions
+from tinydecouple.options import DecoupleOptions, TrainOptions
 
 
 @dataclass(frozen=True)

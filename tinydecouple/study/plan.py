@@ -19,17 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.model.transformer import ModelOptions
+from tinydecouple.options import PRETRAIN, DecoupleOptions, ModelOptions, TrainOptions
 from tinydecouple.study.checks import check_name, check_names, is_number, read_changes, read_json, read_options
 from tinydecouple.study.conditions import CONDITIONS, Arm, apply
 from tinydecouple.study.trials import read_trials
 from tinydecouple.text.readers import CorpusOptions
-from tinydecouple.training.decoupler import DecoupleOptions
-from tinydecouple.training.pipeline import decouplers
-from tinydecouple.training.train import TrainOptions
 
 PLANS = Path(__file__).parent / "plans"
-PRETRAIN = TrainOptions(epochs=3, learning_rate=3e-3)  # chosen on dev, for plain fine-tuning
 
 
 @dataclass(frozen=True)
@@ -186,6 +182,8 @@ def changed(arm: Arm, options: dict[str, Any], name: str) -> Arm:
 
 def check_arm(arm: Arm, setting: Setting, where: str) -> Arm:
     """The arm, if its options can be trained in the setting, as far as can be seen without its corpus."""
+    from tinydecouple.training.pipeline import decouplers  # brings PyTorch, which the command line does without
+
     read_changes(arm.options, f"{where}: condition {arm.name}")
     try:
         decouple = apply(arm, setting.train, setting.decouple)[1]

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from tinydecouple.text.corpus import SPLITS, ParallelCorpus, unusable
 
 MOST = 100  # keys of a pair of varieties that their distance is measured on
-MANY = 40   # varieties, beyond which not all pairs are measured unless asked for
+MANY = 12   # varieties, beyond which not all pairs are measured unless asked for
 NEAR = 3    # dialects that a dialect is compared with where not all pairs are
 BUCKETS = 4096  # that letter trigrams are counted in
 

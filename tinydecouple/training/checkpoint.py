@@ -19,8 +19,8 @@ import tinydecouple
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.files import write_json
 from tinydecouple.model.transformer import Transformer
+from tinydecouple.options import FORWARD
 from tinydecouple.text.tokenizer import Tokenizer
-from tinydecouple.training.interventions import FORWARD
 
 
 def _config_at(run: Path) -> dict[str, Any] | None:

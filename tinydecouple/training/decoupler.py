@@ -7,7 +7,6 @@ functions of method/, in NumPy; one autograd.Function hands that gradient to PyT
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,52 +17,13 @@ from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.method import projection
 from tinydecouple.method.codelength import entropy_bits, null_bits, variational_bits
 from tinydecouple.method.erasure import leace
-from tinydecouple.method.probe import PRIORS, VariationalProbe, fit, new_probe
+from tinydecouple.method.probe import VariationalProbe, fit, new_probe
 from tinydecouple.method.states import StatesWarning, check_width, dominance, standardise
-from tinydecouple.method.subspace import ESTIMATORS, estimator, principal_angles
-from tinydecouple.options import option
+from tinydecouple.method.subspace import estimator, principal_angles
+from tinydecouple.options import FORWARD, DecoupleOptions
 from tinydecouple.training import interventions
-from tinydecouple.training.gather import PENALISED, TOKENS
 
-FORMS = ("inside", *interventions.PENALTIES, "reversal", *interventions.FORWARD)
 NULLS = 5  # fits per run, roughly, of the null that code lengths are compared with
-
-
-@dataclass(frozen=True)
-class DecoupleOptions:
-    """What the paper leaves open, one option each; measurements: THEORY.md, section 12."""
-
-    strength: float = option(0.1, "lambda, weight of the penalty; 0 observes only", least=0)
-    schedule: str = option("constant", "strength over the run: warm-up rises from 0 until "
-                           "half-way, decay falls to 0", choices=("constant", "warm-up", "decay"))
-    layer: str = option("1", "block whose output is probed and penalised; several, such as 1,3, "
-                        "each have a probe and a penalty of their own, and the penalties are "
-                        "added; 0 is the embedding; or last, or all")
-    labels: str = option("one-vs-rest", "classes of the probe: the standard against the dialects, "
-                         "one class per variety, or, as a control, one-vs-rest dealt at random",
-                         choices=("one-vs-rest", "all-varieties", "dealt"))
-    one: int = option(0, "the one of one-vs-rest: 0 is the standard, 1 the first dialect", least=0)
-    form: str = option("inside", "what is penalised: the length inside the subspace, the "
-                       "coordinate on the one's side of the mean, the whole state's length, or "
-                       "telling varieties apart (gradient reversal); or nothing, but the forward "
-                       "pass rejects the subspace or applies LEACE",
-                       choices=FORMS)
-    subspace: str = option("probe", "estimator of the subspace that is penalised",
-                           choices=tuple(ESTIMATORS))
-    frozen: bool = option(False, "keep the first refresh's subspace and mean for the whole run")
-    rank: int = option(1, "dimension k of the subspace; for a probe at most classes - 1", least=1)
-    refreshes: int = option(20, "refits of the probe per run (fewer if steps are few); 0: no probe",
-                            least=0)
-    tokens: str = option("target", "which text's tokens are probed and penalised", choices=TOKENS)
-    penalised: str = option("all", "whose tokens are penalised", choices=PENALISED)
-    centred: bool = option(True, "subtract the mean state of the probe's sample first")
-    squared: bool = option(False, "penalise the squared norm, whose gradient vanishes for states "
-                           "nearly outside")
-    normalised: bool = option(False, "divide states by their length first, so that shrinking them "
-                              "does not lower the penalty")
-    prior: str = option("normal", "prior of the probe's weights", choices=PRIORS)
-    probe_states: int = option(4096, "states gathered per refit", least=64)
-    probe_steps: int = option(150, "Adam steps per refit", least=1)
 
 
 def strength_at(options: DecoupleOptions, step: int, total: int) -> float:
@@ -171,7 +131,7 @@ class Decoupler:
 
     def edits(self) -> Callable[[Tensor], Tensor] | None:
         """What a form that edits the forward pass does to states (…, d); None for other forms."""
-        if self.options.form not in interventions.FORWARD:
+        if self.options.form not in FORWARD:
             return None
         if self.erase is None:
             raise TinyDecoupleError("the decoupler has no basis yet; call refresh(h, y, rng) first")

@@ -8,8 +8,6 @@ from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.model.transformer import Transformer
 from tinydecouple.training.batches import NO_VARIETY, Batch, Example, bucket, collate
 
-TOKENS = ("target", "source", "all")
-PENALISED = ("all", "dialects", "standard")
 BATCH_TOKENS = 4096  # tokens per batch when only the forward pass runs
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.model.transformer import Transformer
+from tinydecouple.options import FORWARD
 
 
 @contextmanager
@@ -59,7 +60,6 @@ def length(h: Tensor, basis: Tensor, mean: Tensor) -> Tensor:
 
 
 PENALTIES = {"one-sided": one_sided, "length": length}
-FORWARD = ("reject", "leace")  # forms that edit states in the forward pass and penalise nothing
 
 
 def check(form: str, rank: int, labels: str) -> None:
@@ -129,14 +129,11 @@ def editing(model: Transformer, edits: dict[int, Callable[[Tensor], Tensor]],
     decoding, for those of new tokens: all passes of one position, that is, all but the prompt's.
     """
     def hook_of(edit: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
-        def hook(module: torch.nn.Module, given: Any, output: Any) -> Any:
-            h, *rest = output if isinstance(output, tuple) else (output,)
+        def hook(module: torch.nn.Module, given: Any, h: Tensor) -> Tensor:
             if positions is None:
-                new = edit(h) if h.shape[1] == 1 else h
-            else:
-                chosen = torch.from_numpy(positions).to(h.device)[..., None]
-                new = torch.where(chosen, edit(h), h)
-            return (new, *rest) if isinstance(output, tuple) else new
+                return edit(h) if h.shape[1] == 1 else h
+            chosen = torch.from_numpy(positions).to(h.device)[..., None]
+            return torch.where(chosen, edit(h), h)
         return hook
 
     modules = [model.embedding, *model.blocks]

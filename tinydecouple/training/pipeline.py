@@ -8,15 +8,16 @@ import numpy as np
 import torch
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.model.transformer import ModelOptions, Transformer
+from tinydecouple.model.transformer import Transformer
+from tinydecouple.options import DecoupleOptions, ModelOptions, TrainOptions
 from tinydecouple.text.corpus import ParallelCorpus
 from tinydecouple.text.readers import CorpusOptions, load_corpus
 from tinydecouple.text.tokenizer import Tokenizer, train_tokenizer
 from tinydecouple.training.batches import finetuning_examples, pretraining_examples
 from tinydecouple.training.checkpoint import load_model, open_run, read_config
-from tinydecouple.training.decoupler import DecoupleOptions, Decoupler, class_count
+from tinydecouple.training.decoupler import Decoupler, class_count
 from tinydecouple.training.gather import parse_layers
-from tinydecouple.training.train import TrainOptions, train
+from tinydecouple.training.train import train
 
 DEV_SENTENCES = 5  # per direction: enough to see the loss turn, for a few percent of the time
 

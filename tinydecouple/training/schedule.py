@@ -1,33 +1,14 @@
-"""What happens when in a run: its options, its learning rate, and the order of its batches."""
+"""What happens when in a run: its learning rate, how many steps, and the order of its batches."""
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
-from tinydecouple.options import option
+from tinydecouple.options import TrainOptions
 from tinydecouple.training.batches import Example, bucket
 
 ORDER, REFRESH, DROPOUT = 0, 1, 2  # uses of randomness, part of a seed: independent streams
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    epochs: int = option(2, "passes over the training data", least=1)
-    learning_rate: float = option(4e-3, "AdamW's peak learning rate: linear warm-up over a tenth "
-                                  "of the run, then cosine decay to 0", least=0)
-    batch_tokens: int = option(1024, "tokens per batch, padding included", least=1)
-    weight_decay: float = option(0.01, "weight decay of AdamW, on matrices only", least=0)
-    standard_weight: float = option(1.0, "weight of the loss on the standard's tokens; below 1 is "
-                                    "the control that merely down-weights the standard", least=0)
-    max_grad_norm: float = option(1.0, "maximum gradient norm, to which larger gradients are "
-                                  "scaled down; 0: no clipping", least=0)
-    dropout: float = option(0.0, "share of the features of each block's two outputs set to 0",
-                            least=0, most=0.9)
-    extra_steps: float = option(0.0, "further steps, as a share of those of the epochs", least=0)
-    batch_seed: int = option(0, "if not 0, another batch order at the same seed", least=0)
-    seed: int = option(1, "seed of initial weights, batch order and probe noise", least=0)
 
 
 def rate_at(options: TrainOptions, step: int, total: int) -> float:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.files import write
 from tinydecouple.model.transformer import Transformer
+from tinydecouple.options import TrainOptions
 from tinydecouple.text.tokenizer import Tokenizer
 from tinydecouple.training.batches import IGNORE, Batch, Example, bucket, collate
 from tinydecouple.training.checkpoint import load_checkpoint, save_checkpoint
@@ -31,7 +32,6 @@ from tinydecouple.training.interventions import dropout, editing
 from tinydecouple.training.schedule import (
     DROPOUT,
     REFRESH,
-    TrainOptions,
     batches_from,
     rate_at,
     total_steps,

@@ -93,7 +93,7 @@ def test_a_new_word_is_said_at_once(tables):
 def test_a_mark_that_nobody_sees_changes_nothing(book, tables, file, old, new):
     """Text that enters by the tables is cleaned as a corpus is: keys, codes and sentences stay the same."""
     edit(tables / file, old, new)
-    assert read_tables(tables, FORMS, GRAMMAR) == book
+    assert vars(read_tables(tables, FORMS, GRAMMAR)) == vars(book)
 
 
 def test_two_rows_that_look_the_same_are_the_same(tables):
@@ -108,7 +108,7 @@ def test_tables_in_nfd_make_the_same_keys(book, tables):
         (tables / name).write_text(unicodedata.normalize("NFD", text), encoding="utf-8")
     changed = read_tables(tables, FORMS, GRAMMAR)
     assert [m.key for m in meanings(changed)] == [m.key for m in meanings(book)]
-    assert changed == book
+    assert vars(changed) == vars(book)
 
 
 def test_every_cell_is_filled(book):

@@ -8,7 +8,7 @@ import re
 import zlib
 from collections import Counter
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import combinations, product
 from pathlib import Path
 
@@ -65,6 +65,11 @@ def meanings(tables: Tables) -> list[Meaning]:
 
 def render(tables: Tables, meaning: Meaning, variety: str) -> str:
     """Say a meaning in a variety."""
+    return _tidy(_words(tables, meaning, variety), variety)
+
+
+def _words(tables: Tables, meaning: Meaning, variety: str) -> str:
+    """Its words in their forms, spaced as in the template."""
     template = tables.templates[meaning.template]
     lexicon = tables.lexicon
     words: list[str] = []
@@ -81,8 +86,14 @@ def render(tables: Tables, meaning: Meaning, variety: str) -> str:
         elif name in ("object", "owner") and words:  # an ending of the word before
             words.append(attach(lexicon, variety, words.pop(), name, ref))
         else:
-            words.append(arabic(lexicon, variety, name, part.form, ref))
-    return _tidy("".join(words), variety)
+            words.append(_inflected(tables, variety, name, part.form, ref))
+    return "".join(words)
+
+
+@cache
+def _inflected(tables: Tables, variety: str, concept: str, form: str, ref: str) -> str:
+    """arabic, remembered: a corpus asks for each form a dozen times."""
+    return arabic(tables.lexicon, variety, concept, form, ref)
 
 
 def _agreeing(tables: Tables, meaning: Meaning, ref: str, variety: str) -> str:
@@ -97,13 +108,16 @@ def _agreeing(tables: Tables, meaning: Meaning, ref: str, variety: str) -> str:
 
 
 def _tidy(text: str, variety: str) -> str:
-    """Close up spaces; in Arabic, write one-letter words as the prefixes they are; in English, begin with a capital."""
-    text = re.sub(r" +([،,.?؟!])", r"\1", re.sub(r"\s+", " ", text).strip())
+    """Close up spaces; in Arabic, write one-letter words as the prefixes they are; in English, begin with a capital.
+
+    text: any number of lines, each tidied by itself.
+    """
+    text = re.sub(r" +(?=[،,.?؟!\n]|$)|(?<![^\n]) +", "", re.sub(r" +", " ", text))
     text = text.replace("+", "")  # the mark of an adjective in a noun's cell
     if variety == "en":
-        return re.sub(r"(^|[.?!] )([a-z])", lambda m: m.group().upper(), text)
-    text = re.sub(r"(^| )([وف]?)ل الل?", r"\1\2لل", text)
-    return re.sub(r"(^| )([وبلفك]|ع(?= ال)) (?=\w)", r"\1\2", text)
+        return re.sub(r"(?m)(^|[.?!] )([a-z])", lambda m: m.group().upper(), text)
+    text = re.sub(r"(?m)(^| )([وف]?)ل الل?", r"\1\2لل", text)
+    return re.sub(r"(?m)(^| )([وبلفك]|ع(?= ال)) (?=\w)", r"\1\2", text)
 
 
 def draw(n: int, rng: np.random.Generator, tables: Tables) -> list[Meaning]:
@@ -124,7 +138,9 @@ def draw(n: int, rng: np.random.Generator, tables: Tables) -> list[Meaning]:
 def generate(n: int, rng: np.random.Generator, tables: Tables | None = None) -> dict[str, dict[str, str]]:
     """Draw n distinct meanings, as `draw` does, and say each in every variety: key -> variety -> text."""
     tables = tables or phrasebook()
-    return {m.key: {v: render(tables, m, v) for v in tables.varieties} for m in draw(n, rng, tables)}
+    drawn = draw(n, rng, tables)
+    columns = [_tidy("\n".join(_words(tables, m, v) for m in drawn), v).split("\n") for v in tables.varieties]
+    return {m.key: dict(zip(tables.varieties, row)) for m, *row in zip(drawn, *columns, strict=True)}
 
 
 def phrasebook_texts(keys: int, seed: int, folder: Path = TABLES) -> dict[str, dict[str, str]]:

@@ -9,6 +9,7 @@ templates.tsv   how a variety says a template; the most specific of city, region
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from tinydecouple.errors import TinyDecoupleError
@@ -37,7 +38,7 @@ class Entry:
     group: str                          # such as noun.drink
     forms: dict[str, tuple[str, ...]]
 
-    @property
+    @cached_property
     def kind(self) -> str:
         return self.group.split(".")[0]
 
@@ -62,7 +63,7 @@ class Template:
     texts: dict[str, tuple[str | Slot, ...]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # the same only if it is the same object, and so a key of a cache
 class Tables:
     cities: dict[str, dict[str, str]]   # code -> its row of varieties.tsv
     lexicon: dict[str, Entry]
