@@ -102,11 +102,11 @@ def test_without_matplotlib(folder):
 
 
 def test_damaged_runs_are_told_in_one_line(folder):
-    """A checkpoint cut short, a folder that is no run: the line names the folder to delete; then it works again."""
+    """Both checkpoints cut short, a folder that is no run: the line names the folder to delete; then it works again."""
     runs = folder / "runs" / "tutorials-smoke"
     if not (runs / "plain-2" / "checkpoint.pt").exists():
         run(SCRIPTS[3].name, folder)
-    spoils = {"plain-1": lambda p: (p / "checkpoint.pt").write_bytes(b"PK"),
+    spoils = {"plain-1": lambda p: [path.write_bytes(b"PK") for path in p.glob("checkpoint*.pt")],
               "plain-2": lambda p: (p / "config.json").write_text("{", encoding="utf-8")}
     for name, spoil in spoils.items():
         spoil(runs / name)

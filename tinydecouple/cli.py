@@ -21,8 +21,9 @@ from tinydecouple.text.readers import MADE, CorpusOptions
 FINETUNE = TrainOptions()  # chosen on dev, for plain fine-tuning
 ON_DISK = {"vocabulary": 800, "pretrain_epochs": 12, "epochs": 8}  # chosen on dev, for plain, of MediaWiki's messages
 CORPUS = CorpusOptions.__dataclass_fields__["corpus"].metadata  # the corpus command takes it by place
-SMOKE = {"run": Path("runs/smoke"), "keys": 150, "per_variety": 30, "trickle": 5, "width": 32, "vocabulary": 800,
-         "epochs": 2, "learning_rate": 1e-2, "pretrain_epochs": 4, "pretrain_learning_rate": 1e-2, "refreshes": 4}
+SMOKE = {"run": Path("runs/smoke"), "keys": 150, "per_variety": 30, "trickle": 5, "width": 32, "blocks": 3,
+         "vocabulary": 800, "epochs": 2, "learning_rate": 1e-2, "pretrain_epochs": 3,
+         "pretrain_learning_rate": 1e-2, "refreshes": 4}
 
 
 class Parser(argparse.ArgumentParser):
@@ -77,7 +78,10 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     demo = command("demo", "everything: corpus, pretraining, fine-tuning of each arm, a table")
     demo.add_argument("--arms", default=DEMO, help="what is compared, the first with each other one, of: " + "; ".join(
         f"{arm.name}, {arm.why}" for arm in demo_arms(0)))
-    demo.add_argument("--smoke", action="store_true", help="a run of seconds, through every stage, that learns nothing")
+    demo.add_argument("--smoke", action="store_true", help="a run of seconds, through every stage, that "
+                      "learns nothing useful; then what it went through is checked: a line per check, exit code 1 if "
+                      "one fails")
+    demo.add_argument("--json", type=Path, help="with --smoke: file for the checks")
     run_options(demo, "runs/demo")
     add_options(demo, CorpusOptions())
     add_options(demo, ModelOptions())
@@ -148,10 +152,21 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     study.add_argument("--final", type=int, nargs="?", const=1, choices=(1, 2), help="translate fresh meanings that "
                        "no cell has read, with every cell of the plan: the first 600, or the second")
 
+    bench = command("bench", "measure speed beside its peers, and how cost grows with size; a few minutes")
+    bench.add_argument("--rounds", type=number(int, {"least": 1}), default=5, help="times that each is measured")
+    bench.add_argument("--json", type=Path, help="file for the numbers")
+    bench.add_argument("--figure", type=Path, help="PNG file for a picture of them; needs matplotlib")
+
+    again = command("rerun", "make a run again from its config.json alone, a demo's with every arm")
+    again.add_argument("run", type=Path, help="directory of a complete run: pretrained, fine-tuned or a demo's")
+    again.add_argument("--check", action="store_true", help="compare weights, bit for bit, and log; exit code 1 if "
+                       "they differ")
+    again.add_argument("--into", type=Path, help="directory for the rerun; with --check a temporary one if absent")
+
     for sub in (demo, say, score):
         sub.add_argument("--beam", type=number(int, {"least": 1}), default=1,
                          help="hypotheses per sentence; 1 is greedy")
-    for sub in (demo, pre, fine, say, probe, score):
+    for sub in (demo, pre, fine, say, probe, score, again, bench):
         sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the model runs")
     return top
 

@@ -4,30 +4,35 @@ import argparse
 import dataclasses
 import json
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from tinydecouple import benchmark_report
 from tinydecouple.corpus_command import options
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.evaluation import figures, report
 from tinydecouple.evaluation.probe_report import gather_states, probe_layer, probing_table, read_states
 from tinydecouple.evaluation.score import one_line
-from tinydecouple.files import write, write_json
+from tinydecouple.files import locked, write, write_json
 from tinydecouple.messages import flagged, say
 from tinydecouple.model.decode import decode
 from tinydecouple.model.transformer import Transformer, pick_device
 from tinydecouple.options import DecoupleOptions, ModelOptions, TrainOptions
+from tinydecouple.study import smoke
 from tinydecouple.study.cells import score_run, train_arms
 from tinydecouple.study.conditions import apply, choose_arms, demo_arms
 from tinydecouple.study.plan import chosen_cells, read_plan
+from tinydecouple.study.rerun import compare, rerun
 from tinydecouple.study.runner import run_final, run_plan
 from tinydecouple.study.status import choose, read_records, status
 from tinydecouple.text.hygiene import clean
 from tinydecouple.text.readers import CorpusOptions, load_corpus, region_of
 from tinydecouple.training.batches import prompt
-from tinydecouple.training.checkpoint import load_model, open_run, read_config
+from tinydecouple.training.checkpoint import is_complete, load_model, open_run, read_config
 from tinydecouple.training.pipeline import decouplers, finetune, new_tokenizer, pretrain, run_corpus, same_corpus
 
 
@@ -38,6 +43,8 @@ def demo_command(args: argparse.Namespace) -> None:
     if not decouple.refreshes:
         raise TinyDecoupleError("`refreshes` 0: the demo compares with decoupling; use finetune for a run "
                                 "without a probe")
+    if args.json and not args.smoke:
+        raise TinyDecoupleError("`json` goes with `smoke`")
     arms = choose_arms(demo_arms(decouple.strength), args.arms)
     decouple = dataclasses.replace(decouple, strength=0.0)  # what the first arm has, and each arm may change
     device, run, started = pick_device(args.device), args.run, time.perf_counter()
@@ -50,22 +57,27 @@ def demo_command(args: argparse.Namespace) -> None:
               "arms": [dataclasses.asdict(arm) for arm in arms], "corpus": dataclasses.asdict(corpus_options),
               "model": dataclasses.asdict(model_options), "pretrain": dataclasses.asdict(pretraining),
               "train": dataclasses.asdict(training), "decouple": dataclasses.asdict(decouple)}
-    open_run(run, config, args.overwrite)
-    if not (run / "table.md").exists():
-        def say_at(text: str) -> None:
-            say(f"{text} (at {time.perf_counter() - started:.0f} s)")
+    scoring = 0.0
+    with open_run(run, config, args.overwrite):
+        made = all((run / name).exists() for name in ("scores.json", "table.md")) and all(
+            is_complete(run / name) for name in ("pretrained", *(arm.name for arm in arms)))
+        if not made:
+            def say_at(text: str) -> None:
+                say(f"{text} (at {time.perf_counter() - started:.0f} s)")
 
-        say_at(f"{run}: pretraining, so that the standard is dominant")
-        pretrain(run / "pretrained", corpus, tokenizer, corpus_options, model_options, pretraining, device)
-        train_arms(run, arms, run / "pretrained", corpus, training, decouple, device, say_at)
-        say_at("translating and scoring the test split")
-        systems = {arm.name: score_run(run / arm.name, corpus, "test", args.beam, device) for arm in arms}
-        result = report.compare(systems, corpus, args.seed)
-        write_json(run / "scores.json", result)
-        examples = report.side_by_side(systems, corpus.pivot)
-        write(run / "table.md", f"{report.summary(result, 'test')}\n{report.dialect_rows(result)}\n"
-                                f"```\n{examples}\n```\n")
-        say(f"done in {time.perf_counter() - started:.0f} s{peak_memory()}")
+            say_at(f"{run}: pretraining, so that the standard is dominant")
+            pretrain(run / "pretrained", corpus, tokenizer, corpus_options, model_options, pretraining, device)
+            train_arms(run, arms, run / "pretrained", corpus, training, decouple, device, say_at)
+            say_at("translating and scoring the test split")
+            scoring = time.perf_counter()
+            systems = {arm.name: score_run(run / arm.name, corpus, "test", args.beam, device) for arm in arms}
+            result = report.compare(systems, corpus, args.seed)
+            write_json(run / "scores.json", result)
+            examples = report.side_by_side(systems, corpus.pivot)
+            write(run / "table.md", f"{report.summary(result, 'test')}\n{report.dialect_rows(result)}\n"
+                                    f"```\n{examples}\n```\n")
+            scoring = time.perf_counter() - scoring
+            say(f"done in {time.perf_counter() - started:.0f} s{peak_memory()}")
     print((run / "table.md").read_text(encoding="utf-8"))
     if left_out := [arm.name for arm in demo_arms(0) if arm.name not in {a.name for a in arms}]:
         print(flagged(f"left out, to stay near four minutes on two cores: {', '.join(left_out)}. A claim owes its "
@@ -73,6 +85,8 @@ def demo_command(args: argparse.Namespace) -> None:
     result = json.loads((run / "scores.json").read_text(encoding="utf-8"))
     drawn = figures.draw(run, result, {arm.name: run / arm.name for arm in arms})
     print(f"run directory: {run}\nfigures: {', '.join(map(str, drawn)) or 'none; pip install matplotlib, then again'}")
+    if args.smoke and smoke.report(smoke.checks(run, corpus, device, scoring), args.json, device):
+        sys.exit(1)
 
 
 def pretrain_command(args: argparse.Namespace) -> None:
@@ -109,13 +123,14 @@ def probe_command(args: argparse.Namespace) -> None:
     if folder:
         numbers = {layer: {name: value.tolist() if name == "angles" else value for name, value in measures.items()
                            if name != "plane"} for layer, measures in layers.items()}
-        write(folder / "table.md", text)
-        write_json(folder / "scores.json", {"names": states.names, "layers": numbers})
         regions = {name: name for name in states.names}
         if args.run:
             corpus_options = CorpusOptions(**read_config(args.run)["corpus"])
             regions = {name: region_of(corpus_options, states.names[0], name) for name in states.names}
-        drawn = figures.draw_probing(folder, layers, states.names, states.y, regions.get)
+        with locked(folder):
+            write(folder / "table.md", text)
+            write_json(folder / "scores.json", {"names": states.names, "layers": numbers})
+            drawn = figures.draw_probing(folder, layers, states.names, states.y, regions.get)
         print(f"written to {folder}{'' if drawn else '; pictures need pip install matplotlib'}")
 
 
@@ -161,6 +176,32 @@ def study_command(args: argparse.Namespace) -> None:
         write(args.run / "trials.md", table)
         write_json(args.run / "tuned.json", best)
         print(f"{table}\nchosen options, to be named by a plan as tuned: {args.run / 'tuned.json'}")
+
+
+def bench_command(args: argparse.Namespace) -> None:
+    device, corpus = pick_device(args.device), load_corpus(CorpusOptions())
+    result = benchmark_report.measure(corpus, new_tokenizer(corpus, ModelOptions()), device, args.rounds)
+    print(benchmark_report.text(result))
+    if args.json:
+        write_json(args.json, result)
+    if args.figure and not benchmark_report.draw(args.figure, result):
+        raise TinyDecoupleError("a picture needs matplotlib; pip install matplotlib")
+
+
+def rerun_command(args: argparse.Namespace) -> None:
+    if not (args.check or args.into):
+        raise TinyDecoupleError("rerun: name a folder by `into`, or pass `check`")
+    with tempfile.TemporaryDirectory(prefix="tinydecouple-") as temporary:
+        folder = args.into or Path(temporary)
+        originals = rerun(args.run, folder, pick_device(args.device), say)
+        if not args.check:
+            say(f"made again: {folder}")
+            return
+        results = [compare(original, folder / name) for name, original in originals.items()]
+    for found in results:
+        same = f"identical: {found.weights:,} weights bit for bit, {found.records:,} lines of log"
+        print("\n  ".join([f"{found.run}: {'differs' if found.differences else same}", *found.differences]))
+    sys.exit(int(any(found.differences for found in results)))
 
 
 def peak_memory() -> str:

@@ -1,22 +1,145 @@
-"""Writing files so that a reader sees the old file or the new one, never half of one."""
+"""Writing files so that a reader sees the old file or the new one, never half of one, even after a power loss.
 
+While a file is written it has a hidden name of its own, beside its place: .tinydecouple-RANDOM.part. A folder that one
+process at a time may write to is locked by the operating system, so the lock is gone with its process.
+"""
+
+import errno
 import json
 import os
+import secrets
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tinydecouple.errors import TinyDecoupleError
 
+LOCK = ".lock"
+TEMPORARY = ".tinydecouple-"  # how the name of a half-written file begins
+HELD = {errno.EACCES, errno.EAGAIN, errno.EDEADLK}  # what a system says of a lock that another process holds
+UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
+_held: set[tuple[int, Path]] = set()  # (process, folder): a process that was forked holds none
 
-def write(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all: to a temporary name beside it, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir():
-        raise TinyDecoupleError(f"{path}: is a folder; name a file")
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
-    os.replace(temporary, path)
+
+def write(path: Path, content: str | bytes, before: Path | None = None) -> None:
+    """Write a file whole or not at all.
+
+    before: where the file that was there goes; without it that file is gone. Raises TinyDecoupleError, which names the
+    file, if there is no room or no permission; then the file that was there is still there, here or at `before`.
+    """
+    try:
+        if path.is_dir():
+            raise TinyDecoupleError(f"{path}: is a folder; name a file")
+        temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}.part")
+        make_folder(path.parent)
+        try:
+            with open(temporary, "xb") as file:
+                file.write(content.encode("utf-8") if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())
+            if before and path.exists():
+                os.replace(path, before)
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        sync(path.parent)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> TinyDecoupleError:
+    return TinyDecoupleError(f"{path}: cannot be written ({error.strerror or error}); the same command goes on once "
+                             "that is mended")
 
 
 def write_json(path: Path, value: Any) -> None:
     write(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, so that they are still there after a power loss."""
+    missing = [path for path in (folder, *folder.parents) if not path.is_dir()]
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        sync(path.parent)
+
+
+def sync(folder: Path) -> None:
+    """Make the names in a folder last, where the system can: a file's own fsync does not cover its name."""
+    with suppress(OSError):  # Windows opens no folders; some file systems cannot sync them
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+@contextmanager
+def locked(folder: Path) -> Generator[None, None, None]:
+    """Keep other processes from writing to a folder; clear away what killed ones left half written.
+
+    Raises TinyDecoupleError if another process has it; to this one a second lock is none. Where the file system has no
+    locks it says so and goes on.
+    """
+    ours = (os.getpid(), folder.resolve())
+    if ours in _held:
+        yield
+        return
+    file = None
+    try:
+        make_folder(folder)
+        file = _lock_file(folder)
+        for path in folder.glob(f"{TEMPORARY}*.part"):
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno not in UNWRITABLE or not folder.is_dir():
+            raise _unwritable(folder / LOCK, error) from None  # but a run that may not be changed can be looked at
+    _held.add(ours)
+    try:
+        yield
+    finally:
+        _held.discard(ours)
+        if file and os.name != "nt":
+            _forget(folder)
+        if file:
+            file.close()
+        if file and os.name == "nt":  # which deletes no open file
+            _forget(folder)
+
+
+def _forget(folder: Path) -> None:
+    with suppress(OSError):
+        (folder / LOCK).unlink()
+
+
+def _lock_file(folder: Path) -> BinaryIO:
+    while True:
+        file = open(folder / LOCK, "ab")
+        try:
+            _lock(file)
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(folder / LOCK)):
+                return file
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            if error.errno in HELD:
+                file.close()
+                raise TinyDecoupleError(f"{folder}: another process is writing to it; wait until it has finished, or "
+                                        "choose another folder") from None
+            print(f"{folder}: this file system has no locks; let no other process write there", file=sys.stderr)
+            return file
+        file.close()  # who held it deleted it meanwhile: the lock is one on nothing
+
+
+def _lock(file: BinaryIO) -> None:
+    """Both kinds end with their process and are not inherited by those it starts. Raises OSError if it is held."""
+    try:
+        import fcntl
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:  # Windows
+        import msvcrt
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)

@@ -327,7 +327,7 @@ def hint(number: int) -> str:
     """The answer to an exercise."""
     return {1: """
 No: on this seed and dev decoupled gains 0.2 over plain, random 0.3, normalised loses 0.5; two seeds of plain differ by
-1.6 (tutorial 4). Tutorial 10 takes three seeds and test;
+1.4 (tutorial 4). Tutorial 10 takes three seeds and test;
 there random gains over plain, and for decoupled and normalised no gain is shown.
 """, 2: """
 On other states the means are equal only approximately, and a linear probe regains a little, less with more states. A

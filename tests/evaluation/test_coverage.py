@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.evaluation import coverage
 from tinydecouple.evaluation.coverage import main, read_cells, simulate
+from tinydecouple.evaluation.significance import difference
 
 JACKKNIFE, SEEDS, ALL, ONE = ("jackknife: seeds and templates", "t over seeds",
                               "paired bootstrap over keys, all seeds", "paired bootstrap over keys, one seed")
@@ -26,6 +28,18 @@ def test_luck_of_the_template_escapes_whoever_draws_keys_or_seeds(cells, rng):
     got = covered(cells(rng, seeds=6, dialects=2, templates=25, gain=0.05, of_template=0.2), rng)
     assert got[JACKKNIFE] >= 89, f"{got}; expected 95 (a few points less with 25 templates of 1 to 6 keys)"
     assert got[ALL] < got[JACKKNIFE] - 5 and got[SEEDS] < 50, f"{got}"
+
+
+def test_a_template_that_is_drawn_twice_is_two_templates(cells, rng, monkeypatch):
+    """Each study has as many seeds and templates as the cells, each template with all its keys."""
+    seen = []
+    world = cells(rng, seeds=3, dialects=1, templates=6)
+    sizes = set(np.bincount(world[2]))
+    monkeypatch.setattr(coverage, "difference", lambda a, b, t: seen.append((a, t)) or difference(a, b, t))
+    simulate(*world, rng, studies=4, resamples=2)
+    for counts, clusters in seen[1:]:
+        assert len(counts) == 3 and counts.shape[2] == len(clusters)
+        assert len(set(clusters)) == 6 and set(np.bincount(clusters)) <= sizes, f"clusters {clusters}"
 
 
 def test_widths_and_names(cells, rng):

@@ -16,6 +16,7 @@ from tinydecouple.evaluation.dialectness import (
     train_classifier,
 )
 from tinydecouple.evaluation.score import direction
+from tinydecouple.text.corpus import ParallelCorpus
 from tinydecouple.text.family import region
 
 TEXTS = ["ma fi", "ma  fish", "la yujad", "وين", "أين هو", "la"]
@@ -78,6 +79,13 @@ def test_planted_dialects_are_found(corpus):
     ours, region_of_ours, copied, region_of_copied = np.mean(rates, axis=0)
     assert ours > 90 and copied < 20, f"references as dialect {ours:.0f} %, the standard's texts {copied:.0f} %"
     assert region_of_ours > 60 > 10 > region_of_copied, f"in their region {region_of_ours:.0f}, {region_of_copied:.0f}"
+
+
+def test_only_training_texts_are_learned_from():
+    """'zzz' is a dialect's in dev and test alone: unknown, so it goes to the standard."""
+    texts = {"1": {"std": "sss", "a1": "aaa"}, "2": {"std": "sss", "a1": "zzz"}, "3": {"std": "sss", "a1": "zzz"}}
+    corpus = ParallelCorpus(texts, {"1": "train", "2": "dev", "3": "test"}, "std", None, ("a1",))
+    assert classify(train_classifier(corpus), ["aaa", "zzz"]) == ["a1", "std"], "held-out texts are learned from"
 
 
 def test_rates_by_hand():

@@ -92,6 +92,17 @@ def test_a_direction_that_dominates_is_shown_and_warns_nobody(planted, recwarn, 
     assert found["null"] == pytest.approx(95)
 
 
+def test_the_constant_guess_is_the_larger_class_also_where_that_is_the_standard(planted, monkeypatch):
+    """An accuracy of 0.8 says nothing where four in five states are the standard's; fits of 5 steps do."""
+    for module in (probe_report, codelength):
+        monkeypatch.setattr(module, "fit", lambda probe, h, y, rng, steps=None: fit(probe, h, y, rng, 5))
+    monkeypatch.setattr(probe_report, "angle_null", lambda *args: np.zeros(3))
+    y = (np.arange(300) % 5 == 4) * (1 + np.arange(300) // 5 % 2)
+    found = probe_layer(planted.h[1][:300], States({}, y, np.arange(300) // 5, planted.names), 2,
+                        np.random.default_rng(1))
+    assert found["constant_accuracy"] == pytest.approx(0.8), "every sentence has four states of the standard in five"
+
+
 def test_states_of_a_run_are_balanced_and_keep_sentences_whole(corpus, tokenizer, model):
     states = gather_states(model, tokenizer, corpus, "train", 20, np.random.default_rng(1))
     counts = np.bincount(states.y)

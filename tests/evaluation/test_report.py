@@ -133,6 +133,14 @@ def test_examples_show_source_reference_and_every_system(systems):
         assert shown == {system: made[name, system].outputs[at] for system in systems}
 
 
+def test_examples_are_spread_over_the_dialects():
+    """Dialects stand region by region: the first five would all be of one."""
+    many = [direction("std", f"d{i}", ["k"], ["a"], ["b"], ["c"]) for i in range(25)]
+    shown = [line.split(",")[0] for line in report.side_by_side({"plain": many}, None, count=5).splitlines()
+             if ", key " in line]
+    assert shown == [f"std -> d{i}" for i in (0, 5, 10, 15, 20)], f"not spread over 25 dialects: {shown}"
+
+
 def test_pictures_hold_the_numbers_of_table_and_log(result, tmp_path):
     pytest.importorskip("matplotlib")
     from matplotlib.figure import Figure

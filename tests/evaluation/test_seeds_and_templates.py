@@ -61,9 +61,12 @@ def test_the_variance_of_crossed_luck_by_hand():
 
 
 def test_the_variance_is_never_less_than_that_of_the_seeds():
-    """Interaction alone: 1 -1 / -1 1 leaves nothing to seeds and templates, and seed + template - rest is negative."""
-    got = difference(of_means(np.zeros((2, 2))), of_means(np.array([[1.0, -1], [-1, 1]])), ["a", "b"], percent)
-    assert (got.mean, got.error, got.df, got.p) == (0, 0, 1, 1), f"got {got}"
+    """2 0 / -2 0: rows 1 and -1, columns 0 and 0, left over ±1, so that seed + template - rest = 1 + 0 - 1 = 0.
+
+    Then V = s²_seed / S = 1 instead, and the degrees of freedom, 1² / (1² + 0² + 1²), are S - 1 = 1 instead.
+    """
+    got = difference(of_means(np.zeros((2, 2))), of_means(np.array([[2.0, 0], [-2, 0]])), ["a", "b"], percent)
+    assert (got.mean, got.error, got.df, got.p) == pytest.approx((0, 1, 1, 1)), f"got {got}"
 
 
 def test_degrees_of_freedom_go_from_seeds_to_templates(rng):

@@ -56,6 +56,19 @@ def test_directions_of_one_key_are_drawn_together(rng):
     assert ten == pytest.approx(one), "directions are drawn apart, which makes the interval too narrow"
 
 
+def test_a_sentence_is_drawn_by_its_key_not_by_its_place(rng):
+    """The same sentences in reverse order are the same sentences, so beside the first direction they change nothing;
+    drawn by place they would be other ones, and their mean would vary less."""
+    def reverse(d):
+        return direction(d.source, d.target, d.keys[::-1], d.sources[::-1], d.references[::-1], d.outputs[::-1])
+
+    better = system(rng, 100, 0.7)
+    lesser = worse(better, rng, 0.3)
+    one = paired_bootstrap([lesser], [better], np.random.default_rng(0))
+    two = paired_bootstrap([lesser, reverse(lesser)], [better, reverse(better)], np.random.default_rng(0))
+    assert two == pytest.approx(one), f"got {two}, expected {one}: are a direction's keys looked up?"
+
+
 def test_systems_that_are_not_aligned(rng):
     with pytest.raises(ValueError, match="not aligned"):
         paired_bootstrap([system(rng, 5, 1)], [system(rng, 5, 1, "a2")], rng)

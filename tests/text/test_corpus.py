@@ -54,11 +54,12 @@ def test_splits_share_no_key_and_hang_on_the_seed():
 
 
 def test_subsampling_is_nested_and_touches_only_the_dialects_training_text(corpus):
-    few, more = subsample(corpus, 3, seed=1), subsample(corpus, 6, seed=1)
+    few, *others = (subsample(corpus, size, seed=1) for size in range(3, 10))
     for d in corpus.dialects:
         assert len(few.keys("train", d)) == 3
-        assert set(few.keys("train", d)) < set(more.keys("train", d)), "the 3 are not within the 6"
         assert few.keys("test", d) == corpus.keys("test", d)
+        for size, (less, more) in enumerate(zip([few, *others], others), start=3):  # one pair may be nested by luck
+            assert set(less.keys("train", d)) < set(more.keys("train", d)), f"{size} are not within {size + 1} ({d})"
     assert few.keys("train", corpus.standard) == corpus.keys("train", corpus.standard)
     assert set(few.keys("train", "a1")) != set(subsample(corpus, 3, seed=2).keys("train", "a1"))
 

@@ -26,6 +26,17 @@ def test_turning_the_dial_only_turns_words_into_the_standards():
         assert all(a.words[c] == b.words[c] for c in kept)
 
 
+def test_dialects_of_a_region_inherit_mostly_the_same_words():
+    """At overlap 0.5 strangers share half of what either inherits, by chance; neighbours nearly all of it."""
+    dialects = make_family(np.random.default_rng(1), 0.5).dialects
+    shared = {True: [], False: []}
+    for i, a in enumerate(dialects):
+        for b in dialects[i + 1:]:
+            shared[a.region == b.region].append(len(a.inherited & b.inherited) / len(a.inherited))
+    assert np.mean(shared[False]) == pytest.approx(0.5, abs=0.05), f"strangers: {np.mean(shared[False]):.2f}"
+    assert np.mean(shared[True]) > 0.8, f"neighbours share {np.mean(shared[True]):.2f} of the words they inherit"
+
+
 def test_25_dialects_in_6_regions_no_two_alike():
     family = make_family(np.random.default_rng(1))
     assert len(family.dialects) == 25 and len({d.region for d in family.dialects}) == 6

@@ -254,9 +254,12 @@ def test_a_line_that_breaks_inside_a_text_is_unicode_and_no_line_end(tmp_path):
     assert [row.text for row in collect("tsv", path)[0]] == ["one\u2028two\x85three"]
 
 
-def test_a_message_that_stands_twice_stops_or_is_counted(tmp_path):
-    put(tmp_path / "en.json", '{"about": "About", "help": "Help", "about": "Again"}')
-    with pytest.raises(TinyDecoupleError, match="en.json: about: the key has a message above"):
-        collect("mediawiki", tmp_path)
-    rows, dropped = collect("mediawiki", tmp_path, lenient=True)
-    assert dropped == {"second row of a key": 1} and [row.text for row in rows] == ["About", "Help"]
+def test_of_a_message_that_comes_twice_the_last_counts_as_in_mediawiki(tmp_path):
+    """PHP's json_decode, which reads MediaWiki's messages, keeps the last; keys within @metadata are no messages."""
+    put(tmp_path / "en.json", '{"@metadata": {"authors": [], "authors": []}, "about": "About", "help": "Help", '
+                              '"about": "Again", "about": "Last"}')
+    for lenient in (False, True):
+        rows, dropped = collect("mediawiki", tmp_path, lenient=lenient)
+        texts = {row.key: row.text for row in rows}
+        assert texts == {"about": "Last", "help": "Help"}, f"got {texts}; is an earlier message kept?"
+        assert dropped == {"earlier message of a key that comes twice": 2}, "a message is passed over in silence"

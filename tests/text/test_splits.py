@@ -128,6 +128,15 @@ def test_dev_and_test_get_their_share_and_a_large_component_goes_to_train(seed):
     assert got == [160, 20, 20], f"got {got} keys in train, dev, test, expected 160, 20, 20"
 
 
+@pytest.mark.parametrize("n, held_out, expected", [(100, 0.29, 29), (57, 0.1, 6), (54, 0.1, 5), (50, 0.14, 7)])
+def test_a_share_of_the_keys_is_rounded_to_the_nearest(n, held_out, expected):
+    """In binary, 100 * 0.29 is 28.999999999999996: cut off, it would lose a sentence."""
+    texts = apart(n)
+    for split in (split_of(texts, held_out)[0], split_by_key(list(texts), held_out, np.random.default_rng(0))):
+        sizes = {side: list(split.values()).count(side) for side in SPLITS}
+        assert sizes["dev"] == sizes["test"] == expected, f"{held_out} of {n} keys: {sizes}; is it rounded down?"
+
+
 def test_where_few_keys_are_free_dev_and_test_share_them():
     texts = apart(100)
     share(texts, "Cancel", range(94))

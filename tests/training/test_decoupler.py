@@ -214,16 +214,31 @@ def test_the_null_is_fitted_at_five_of_the_refreshes_and_stays_warm(planted):
     assert fitted[-1] > 1, "dealt labels cost more than H(Y), 1 bit"
 
 
-def test_state_and_restore_go_on_bit_for_bit(planted):
-    ends = []
+@pytest.mark.parametrize("refreshes, expected", [(1, [0]), (3, [0, 1, 2]), (5, [0, 1, 2, 3, 4]), (6, [0, 2, 3, 4, 5]),
+                                                 (8, [0, 2, 4, 5, 7]), (10, [0, 2, 4, 6, 8]), (23, [0, 5, 10, 14, 19])])
+def test_the_null_is_fitted_five_times_whatever_the_number_of_refreshes(planted, monkeypatch, refreshes, expected):
+    """A null costs as much as a refit, so eight refreshes are no reason for eight: of R, those at or after 0, R / 5,
+    2 R / 5, 3 R / 5 and 4 R / 5; of five or fewer, every one."""
+    monkeypatch.setattr(Decoupler, "_diagnose", lambda *args: {"null_bits": 1.0})
+    core, rng = make(refreshes=refreshes, probe_steps=1), np.random.default_rng(1)
+    h, y = planted[0][:100], planted[1][:100]
+    fitted = [i for i in range(refreshes) if core.refresh(h, y, rng)["null_bits"]]
+    assert fitted == expected, f"of {refreshes} refreshes those with a null are {fitted}, expected {expected}"
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_state_and_restore_go_on_bit_for_bit(planted, frozen):
+    """Two refreshes before the cut: the latest estimate is then another than the frozen basis, and both are needed."""
+    ends, options = [], {"prior": "group-normal-jeffreys", "refreshes": 10, "frozen": frozen, "probe_steps": 20}
     for cut in (False, True):
-        core = make(prior="group-normal-jeffreys", refreshes=10)
-        core.refresh(*planted[:2], np.random.default_rng(1))
+        core = make(**options)
+        for seed in (1, 2):
+            core.refresh(*planted[:2], np.random.default_rng(seed))
         if cut:
             saved = core.state()
-            core = make(prior="group-normal-jeffreys", refreshes=10)
+            core = make(**options)
             core.restore(saved)
-        ends.append((core.refresh(*planted[:2], np.random.default_rng(2)), core.basis, core.mean))
+        ends.append((core.refresh(*planted[:2], np.random.default_rng(3)), core.basis, core.mean))
     assert ends[0][0] == ends[1][0], "the resumed record differs: is everything in state()?"
     np.testing.assert_array_equal(ends[0][1], ends[1][1])
 

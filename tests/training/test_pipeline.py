@@ -23,7 +23,7 @@ def noted(monkeypatch):
     """What the training loop was called with, one entry per call; nothing is trained."""
     calls = []
 
-    def train(model, tokenizer, examples, dev, options, run, cores=None, label=""):
+    def train(model, tokenizer, examples, dev, options, run, cores=None, label="", stop=None):
         calls.append(SimpleNamespace(model=model, examples=examples, dev=dev, options=options, run=run, cores=cores))
 
     monkeypatch.setattr(pipeline, "train", train)

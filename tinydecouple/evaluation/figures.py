@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from tinydecouple.files import locked, write
 
 COLOURS = ("tab:orange", "tab:blue", "tab:green", "tab:purple", "tab:red", "tab:brown", "tab:pink")  # arms, in order
 
@@ -16,16 +19,24 @@ def draw(run: Path, result: dict[str, Any], arms: dict[str, Path]) -> list[Path]
     result: from report.compare.  arms: name -> run directory of each fine-tuning.
     """
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         return []
     figures = {"gains": gains(Figure(figsize=(8, 7), layout="constrained"), result),
                "training": training(Figure(figsize=(10, 6), layout="constrained"), arms)}
-    (run / "figures").mkdir(parents=True, exist_ok=True)
-    for name, figure in figures.items():
-        FigureCanvasAgg(figure).print_png(run / "figures" / f"{name}.png")
-    return [run / "figures" / f"{name}.png" for name in figures]
+    return save(run / "figures", figures)
+
+
+def save(folder: Path, figures: dict[str, Any]) -> list[Path]:
+    """Write each figure to NAME.png in a folder; returns the paths."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    with locked(folder):
+        for name, figure in figures.items():
+            picture = BytesIO()
+            FigureCanvasAgg(figure).print_png(picture)
+            write(folder / f"{name}.png", picture.getvalue())
+    return [folder / f"{name}.png" for name in figures]
 
 
 def draw_distances(path: Path, matrix: np.ndarray, names: list[str]) -> bool:
@@ -42,8 +53,9 @@ def draw_distances(path: Path, matrix: np.ndarray, names: list[str]) -> bool:
     axis.set_yticks(range(len(names)), names)
     axis.set_title("chrF between varieties")
     figure.colorbar(image)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    FigureCanvasAgg(figure).print_png(path)
+    picture = BytesIO()
+    FigureCanvasAgg(figure).print_png(picture)
+    write(path, picture.getvalue())
     return True
 
 
@@ -55,7 +67,6 @@ def draw_probing(folder: Path, layers: dict[int, dict[str, Any]], names: list[st
     the layer with the shortest code.
     """
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         return []
@@ -82,10 +93,7 @@ def draw_probing(folder: Path, layers: dict[int, dict[str, Any]], names: list[st
         axis.plot(here[:, 0], here[:, -1], ".", markersize=3, alpha=0.5, label=label)
     axis.set(title=f"layer {best}: states on the first two all-variety directions")
     axis.legend(markerscale=4, fontsize=8)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, figure in figures.items():
-        FigureCanvasAgg(figure).print_png(folder / f"{name}.png")
-    return [folder / f"{name}.png" for name in figures]
+    return save(folder, figures)
 
 
 def gains(figure: Any, result: dict[str, Any]) -> Any:

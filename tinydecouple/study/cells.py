@@ -25,6 +25,7 @@ from torch import Tensor
 from tinydecouple.evaluation import report
 from tinydecouple.evaluation.probe_report import States, gather_states
 from tinydecouple.evaluation.score import Direction, directions, mean_chrf, translate
+from tinydecouple.files import locked
 from tinydecouple.model.transformer import Transformer
 from tinydecouple.options import DecoupleOptions, ModelOptions, TrainOptions
 from tinydecouple.study.conditions import Arm, apply
@@ -35,7 +36,7 @@ from tinydecouple.text.corpus import ParallelCorpus
 from tinydecouple.text.fresh import fresh_corpus
 from tinydecouple.text.readers import load_corpus
 from tinydecouple.text.tokenizer import Tokenizer
-from tinydecouple.training.checkpoint import load_checkpoint, load_model
+from tinydecouple.training.checkpoint import BEFORE, load_checkpoint, load_model
 from tinydecouple.training.gather import parse_layers
 from tinydecouple.training.interventions import editing
 from tinydecouple.training.pipeline import decouplers, finetune, new_tokenizer, pretrain
@@ -58,9 +59,10 @@ def train_arms(folder: Path, arms: tuple[Arm, ...], start: Path, corpus: Paralle
 def score_run(run: Path, corpus: ParallelCorpus, split: str, beam: int, device: torch.device) -> list[Direction]:
     """Translate a split and leave translations.tsv and scores.json in a folder of the run named after it."""
     model, tokenizer, _ = load_model(run, device)
-    system = translate(model, tokenizer, corpus, split, beam, label=f"translating, {run.name}")
-    report.write_translations(run / split, system)
-    report.write_scores(run / split, system, corpus, {"split": split, "beam": beam})
+    with locked(run / split):
+        system = translate(model, tokenizer, corpus, split, beam, label=f"translating, {run.name}")
+        report.write_translations(run / split, system)
+        report.write_scores(run / split, system, corpus, {"split": split, "beam": beam})
     return system
 
 
@@ -99,6 +101,7 @@ def run_cell(run: Path, cell: Cell) -> None:
         with timed(seconds, "probing"):
             probes = probe_states(start, work, corpus, cell)
         steps = load_checkpoint(work)["step"]
+        (work / BEFORE).unlink(missing_ok=True)  # three times the size of what is needed
         write_record(work / "cell.json", {
             "cell": cell.name, "why": cell.arm.why, "configuration": cell.configuration(),
             "corpus_sha256": corpus.fingerprint, "scores": scores(system, corpus, tokenizer, by),

@@ -23,7 +23,7 @@ from tinydecouple.method.subspace import estimator, principal_angles
 from tinydecouple.options import FORWARD, DecoupleOptions
 from tinydecouple.training import interventions
 
-NULLS = 5  # fits per run, roughly, of the null that code lengths are compared with
+NULLS = 5  # fits per run of the null that code lengths are compared with, from the first refresh on
 
 
 def strength_at(options: DecoupleOptions, step: int, total: int) -> float:
@@ -90,10 +90,10 @@ class Decoupler:
 
         Returns a record for the log, with code lengths in bits per state: code_bits, and kl_bits,
         the KL's part of it; entropy_bits, H(Y); states, how many; angle_degrees, the largest
-        principal angle to the previous estimate (None at first); at about NULLS of the refreshes,
-        null_bits, the code length of labels dealt at random by a probe that is refitted likewise
-        (else None), and dominance, the share of the states' variance along one direction. Raises
-        TinyDecoupleError for states or labels that a probe cannot be fitted to.
+        principal angle to the previous estimate (None at first); at NULLS of the refreshes (at all,
+        if there are no more), null_bits, the code length of labels dealt at random by a probe that
+        is refitted likewise (else None), and dominance, the share of the states' variance along one
+        direction. Raises TinyDecoupleError for states or labels that a probe cannot be fitted to.
         """
         options = self.options
         h, mean, _ = standardise(h)
@@ -117,7 +117,7 @@ class Decoupler:
         record = {"code_bits": (kl + cross_entropy) / len(y), "kl_bits": kl / len(y),
                   "null_bits": None, "entropy_bits": entropy_bits(y) / len(y), "states": len(y),
                   "angle_degrees": angle}
-        if self.refreshes % max(1, options.refreshes // NULLS) == 0:
+        if self.refreshes * NULLS % max(1, options.refreshes) < NULLS:  # 5 of 8: 0, 2, 4, 5 and 7
             record |= self._diagnose(h, y, rng.spawn(1)[0])  # its own stream: it changes no run
         self.refreshes += 1
         return record

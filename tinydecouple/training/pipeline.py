@@ -17,6 +17,7 @@ from tinydecouple.training.batches import finetuning_examples, pretraining_examp
 from tinydecouple.training.checkpoint import load_model, open_run, read_config
 from tinydecouple.training.decoupler import Decoupler, class_count
 from tinydecouple.training.gather import parse_layers
+from tinydecouple.training.record import weights_sha256
 from tinydecouple.training.train import train
 
 DEV_SENTENCES = 5  # per direction: enough to see the loss turn, for a few percent of the time
@@ -39,18 +40,18 @@ def pretrain(run: Path, corpus: ParallelCorpus, tokenizer: Tokenizer,
     config = {"kind": "pretrain", "corpus": asdict(corpus_options),
               "corpus_sha256": corpus.fingerprint, "model": asdict(model_options),
               "train": asdict(options)}
-    open_run(run, config, overwrite)
-    train(model, tokenizer, examples, dev, options, run, label="pretraining")
+    with open_run(run, config, overwrite):
+        train(model, tokenizer, examples, dev, options, run, label="pretraining")
 
 
 def finetune(run: Path, start: Path, corpus: ParallelCorpus, options: TrainOptions,
              decouple: DecoupleOptions, device: torch.device, overwrite: bool = False,
-             label: str = "fine-tuning") -> None:
+             label: str = "fine-tuning", stop: int | None = None) -> None:
     """Fine-tune on standard to dialect and back, from the pretrained run `start`.
 
     corpus: the one that `start` was trained on. With strength 0 the probe only observes; with
-    refreshes 0 there is no probe. Raises TinyDecoupleError if `run` holds `start`, or `start` is no
-    pretrained run.
+    refreshes 0 there is no probe. stop: as in train. Raises TinyDecoupleError if `run` holds
+    `start`, or `start` is no pretrained run.
     """
     if run.resolve() in (start.resolve(), *start.resolve().parents):
         raise TinyDecoupleError(
@@ -61,12 +62,13 @@ def finetune(run: Path, start: Path, corpus: ParallelCorpus, options: TrainOptio
     cores = decouplers(decouple, len(corpus.family), ModelOptions(**pretrained["model"]))
     config = {"kind": "finetune", "corpus": pretrained["corpus"],
               "corpus_sha256": pretrained["corpus_sha256"], "model": pretrained["model"],
-              "pretrain": pretrained["train"], "train": asdict(options),
+              "pretrain": pretrained["train"],
+              "start_sha256": weights_sha256(model.state_dict()), "train": asdict(options),
               "decouple": asdict(decouple)}
-    open_run(run, config, overwrite)
-    examples = finetuning_examples(corpus, tokenizer, "train")
-    dev = finetuning_examples(corpus, tokenizer, "dev", DEV_SENTENCES)
-    train(model, tokenizer, examples, dev, options, run, cores, label)
+    with open_run(run, config, overwrite):
+        examples = finetuning_examples(corpus, tokenizer, "train")
+        dev = finetuning_examples(corpus, tokenizer, "dev", DEV_SENTENCES)
+        train(model, tokenizer, examples, dev, options, run, cores, label, stop)
 
 
 def new_tokenizer(corpus: ParallelCorpus, model_options: ModelOptions) -> Tokenizer:

@@ -19,7 +19,7 @@ from tinydecouple.model.transformer import Transformer
 from tinydecouple.options import TrainOptions
 from tinydecouple.text.tokenizer import Tokenizer
 from tinydecouple.training.batches import IGNORE, Batch, Example, bucket, collate
-from tinydecouple.training.checkpoint import load_checkpoint, save_checkpoint
+from tinydecouple.training.checkpoint import load_checkpoint, restore_log, save_checkpoint
 from tinydecouple.training.decoupler import Decoupler, classes_of, strength_at
 from tinydecouple.training.gather import (
     BATCH_TOKENS,
@@ -29,6 +29,7 @@ from tinydecouple.training.gather import (
     penalised,
 )
 from tinydecouple.training.interventions import dropout, editing
+from tinydecouple.training.record import require_finite, session
 from tinydecouple.training.schedule import (
     DROPOUT,
     REFRESH,
@@ -75,38 +76,46 @@ def mean_loss(model: Transformer, examples: list[Example], pad: int,
 
 def train(model: Transformer, tokenizer: Tokenizer, examples: list[Example], dev: list[Example],
           options: TrainOptions, run: Path, cores: dict[int, Decoupler] | None = None,
-          label: str = "training") -> None:
+          label: str = "training", stop: int | None = None) -> None:
     """Train in place; leave log and checkpoint in `run`.
 
     An interrupted run continues as if it had not been, bit for bit on a CPU. cores: layer -> its
     decoupler; None or an empty dict for a run without a probe. Batches depend on options.seed and
     the epoch alone, so runs that differ in their decouplers see the same ones. At each refresh
     (without a decoupler, CHECKPOINTS times) the loss on `dev` is logged and the state is saved.
+    stop: step to stop before, as an interrupted run does. Raises TinyDecoupleError if training
+    diverges, at the last step, too: such a run is never complete.
     """
     cores = cores or {}
     total = total_steps(examples, options)
     refreshes = next(iter(cores.values())).options.refreshes if cores else CHECKPOINTS
     every = max(1, math.ceil(total / refreshes))
     optimizer = make_optimizer(model, options)
-    resumed = resume(run, model, optimizer, cores)
+    resumed = resume(run, model, tokenizer, optimizer, cores)
     if resumed is None:
         return
     done, log = resumed
+    new = not log
+    log.append(session(run, log, done, model.embedding.weight.device))
     started = time.perf_counter() - max((record.get("seconds", 0.0) for record in log), default=0.0)
 
     def check_dev(step: int, **record: int) -> None:
-        log.append({**record, "step": step, "dev_loss": mean_loss(model, dev, tokenizer.pad, cores),
+        loss = mean_loss(model, dev, tokenizer.pad, cores)
+        require_finite(loss, step, model)
+        log.append({**record, "step": step, "dev_loss": loss,
                     "seconds": round(time.perf_counter() - started, 2)})
 
     model.train()
     with tqdm(total=total, initial=done, desc=label, unit=" steps", disable=None,
               leave=False) as bar:
         for step, rows in batches_from(done, examples, options):
-            if step % every == 0 and (step > done or not log):
+            if step == stop:
+                return
+            if step % every == 0 and (step > done or new):
                 number = {"refresh": step // every, "step": step}
+                check_dev(**number)  # first: no probe is fitted to states that diverged
                 records = refresh(model, cores, examples, tokenizer.pad, options, step)
                 log += [number | record for record in records]
-                check_dev(**number)
                 save(run, model, tokenizer, log, step, optimizer, cores)
             batch = collate(rows, tokenizer.pad)
             record = train_step(model, optimizer, batch, options, cores, step, total)
@@ -160,9 +169,7 @@ def train_step(model: Transformer, optimizer: torch.optim.Optimizer, batch: Batc
         record |= {"penalty": sum(p.item() for p in penalties.values()), "strength": strength}
         if len(cores) > 1:
             record["penalty_by_layer"] = {layer: p.item() for layer, p in penalties.items()}
-    if not math.isfinite(loss.item()):
-        raise TinyDecoupleError(f"the loss is {loss.item()} at step {step}; lower `learning_rate` "
-                                "or `strength`, with `overwrite`")
+    require_finite(loss.item(), step)
     record["learning_rate"] = rate_at(options, step, total)
     for group in optimizer.param_groups:
         group["lr"] = record["learning_rate"]
@@ -176,8 +183,12 @@ def train_step(model: Transformer, optimizer: torch.optim.Optimizer, batch: Batc
 
 def edits_of(cores: dict[int, Decoupler],
              batch: Batch) -> tuple[dict[int, Callable[[Tensor], Tensor]], np.ndarray | None]:
-    """What `editing` takes: layer -> what its decoupler does to states, and which states."""
-    edits = {layer: edit for layer, core in cores.items() if (edit := core.edits())}
+    """What `editing` takes: layer -> what its decoupler does to states, and which states.
+
+    Before the first refresh nothing is edited.
+    """
+    edits = {layer: edit for layer, core in cores.items()
+             if core.refreshes and (edit := core.edits())}
     if not edits:
         return {}, None
     decouple = next(iter(cores.values())).options
@@ -187,38 +198,35 @@ def edits_of(cores: dict[int, Decoupler],
 def save(run: Path, model: Transformer, tokenizer: Tokenizer, log: list[dict[str, Any]], step: int,
          optimizer: torch.optim.Optimizer | None = None,
          cores: dict[int, Decoupler] | None = None) -> None:
-    """Write log and checkpoint: to continue from `step` if an optimiser is given, else complete."""
-    write(run / "log.jsonl", "".join(json.dumps(record) + "\n" for record in log))
+    """Write checkpoint and log: to continue from `step` if an optimiser is given, else complete."""
+    text = "".join(json.dumps(record) + "\n" for record in log)
     proto = torch.frombuffer(bytearray(tokenizer.proto), dtype=torch.uint8)
     state = {"model": model.state_dict(), "step": step, "complete": optimizer is None,
-             "tokenizer": proto,
+             "tokenizer": proto, "log": text,
              "decouplers": {layer: core.state() for layer, core in (cores or {}).items()}}
     if optimizer is not None:
         state["optimizer"] = optimizer.state_dict()
     save_checkpoint(run, state)
+    write(run / "log.jsonl", text)
 
 
-def resume(run: Path, model: Transformer, optimizer: torch.optim.Optimizer,
+def resume(run: Path, model: Transformer, tokenizer: Tokenizer, optimizer: torch.optim.Optimizer,
            cores: dict[int, Decoupler]) -> tuple[int, list[dict[str, Any]]] | None:
-    """Load what a run has saved: the next step and the log so far; None if it is complete."""
-    saved = load_checkpoint(run)
+    """Load what a run has saved: the next step and the log so far; None if it is complete.
+
+    Raises TinyDecoupleError if it was begun with another tokeniser: pieces have other numbers.
+    """
+    saved = load_checkpoint(run, mend=True)
     if saved is None:
         return 0, []
+    restore_log(run, saved)
     model.load_state_dict(saved["model"])
     if saved["complete"]:
         return None
+    if saved["tokenizer"].numpy().tobytes() != tokenizer.proto:
+        raise TinyDecoupleError(f"{run}: begun with another tokeniser, perhaps of another "
+                                "sentencepiece; bring that back or train again with `overwrite`")
     optimizer.load_state_dict(saved["optimizer"])
     for layer, core in cores.items():
         core.restore(saved["decouplers"][layer])
-    return saved["step"], read_log(run, saved["step"])
-
-
-def read_log(run: Path, done: int) -> list[dict[str, Any]]:
-    """The log up to a checkpoint at step `done`, without what was written after it."""
-    try:
-        lines = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
-        records = [json.loads(line) for line in lines]
-        return [r for r in records if r["step"] < done or (r["step"] == done and "refresh" in r)]
-    except (OSError, ValueError, KeyError) as error:
-        raise TinyDecoupleError(f"{run / 'log.jsonl'}: damaged ({error}); run again with "
-                                "`overwrite`") from None
+    return saved["step"], [json.loads(line) for line in saved["log"].splitlines()]

@@ -10,7 +10,7 @@ import pytest
 from sacrebleu.metrics import CHRF
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.text.phrasebook.meanings import TABLES, draw, meanings, phrasebook, render
+from tinydecouple.text.phrasebook.meanings import TABLES, draw, meanings, phrasebook, render, template_of
 
 BOOK = phrasebook()
 EVERY = meanings(BOOK)
@@ -53,6 +53,11 @@ def test_the_size_that_was_promised():
     assert len(BOOK.templates) >= 80 and len({t.domain for t in BOOK.templates.values()}) >= 8
     assert len(BY_KEY) == len(EVERY) >= 20_000, f"{len(EVERY)} meanings, {len(BY_KEY)} keys: two meanings have one key"
     assert len(BOOK.cities) == 25
+
+
+def test_a_key_names_its_template():
+    wrong = [m.key for m in EVERY if template_of(m.key) != m.template]
+    assert not wrong, f"{len(wrong)} keys do not begin with their template, such as {wrong[0]}"
 
 
 def test_no_two_meanings_with_one_english_text():

@@ -41,8 +41,9 @@ def read(paths: Sequence[str | Path], reading: Reading, pivot: str | None = None
     Files lie directly in a folder or below a folder i18n. Keys are the path of the file's folder relative to the folder
     that holds all those given, then the message's key. varieties: the codes wanted; None for all. Left out uncounted:
     @metadata, qqq (documentation) and private codes (en-x-piglatin). Left out and counted: empty messages, which are
-    lawful and switch a part of the page off; and, as "mostly markup", messages that plain_text cannot clear, or that
-    keep letters for fewer than half of the characters they had, spaces apart. A message equal to its English is kept.
+    lawful and switch a part of the page off; of a key that comes twice in a file all messages but the last, the one
+    that MediaWiki shows; and, as "mostly markup", messages that plain_text cannot clear, or that keep letters for fewer
+    than half of the characters they had, spaces apart. A message equal to its English is kept.
     Raises TinyDecoupleError, also when lenient, for JSON that does not parse, with line and column, and for a file
     that is not UTF-8.
     """
@@ -82,18 +83,17 @@ def read(paths: Sequence[str | Path], reading: Reading, pivot: str | None = None
 
 
 def _messages(path: Path, reading: Reading) -> dict:
-    def once(pairs: list[tuple[str, object]]) -> dict:
-        messages: dict[str, object] = {}
-        for key, value in pairs:
-            if key in messages:
-                reading.bad(f"{path}: {key}", "second row of a key", "the key has a message above; keep one of them")
-            messages.setdefault(key, value)
-        return messages
+    """Key -> message. Of a key that comes twice the last message counts, as in MediaWiki; the others are counted."""
+    pairs: list[tuple[str, object]] = []
+
+    def keep(found: list[tuple[str, object]]) -> dict:  # called for the outermost object last
+        pairs[:] = found
+        return dict(found)
 
     with reading.open(path) as file:
         data = file.read()
     try:
-        messages = json.loads(data.decode("utf-8-sig"), object_pairs_hook=once)
+        messages = json.loads(data.decode("utf-8-sig"), object_pairs_hook=keep)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise TinyDecoupleError(f"{path}:{line}: byte {error.start + 1} of the file is not UTF-8; "
@@ -105,6 +105,8 @@ def _messages(path: Path, reading: Reading) -> dict:
         raise TinyDecoupleError(f"{path}:1: JSON without messages ({type(error).__name__}); get it again") from None
     if not isinstance(messages, dict):
         raise TinyDecoupleError(f"{path}:1: JSON without messages; expected {{\"key\": \"text\", …}}")
+    for _ in range(len(pairs) - len(messages)):
+        reading.drop("earlier message of a key that comes twice")
     return messages
 
 
