@@ -163,12 +163,41 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
                        "they differ")
     again.add_argument("--into", type=Path, help="directory for the rerun; with --check a temporary one if absent")
 
+    assignment_options(command("assignment", "coursework: hand out, test, grade, bundle"))
+
     for sub in (demo, say, score):
         sub.add_argument("--beam", type=number(int, {"least": 1}), default=1,
                          help="hypotheses per sentence; 1 is greedy")
     for sub in (demo, pre, fine, say, probe, score, again, bench):
         sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the model runs")
     return top
+
+
+def assignment_options(parser: argparse.ArgumentParser) -> None:
+    """The actions of `assignment`; each is a function of coursework/desk.py."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="action", help="what to do")
+
+    def action(called: str, text: str, /, **places: str) -> argparse.ArgumentParser:
+        sub = actions.add_parser(called.replace("_", "-"), help=text, description=text)
+        sub.set_defaults(action=called)
+        for place, told in places.items():
+            sub.add_argument(place, type=str if place == "name" else Path, help=told)
+        return sub
+
+    name, one = "A1, A2, A3 or A4", "folder or zip file with a student's A1.py, A2.py, A3.py or A4.py"
+    action("new", "write a student's folder: stubs, public tests, handout", name=name, folder="where")
+    test = action("test", "run the public tests", folder=one)
+    test.add_argument("tasks", nargs="*", help="such as 1.2; all tasks if none is named")
+    grade = action("grade", "grade a submission; exit code 0: full marks, 1: below, 2: could not grade", folder=one)
+    grade.add_argument("--json", dest="result", type=Path, help="file for the marks")
+    whole = action("grade_all", "grade a class, one row per student and task", folder="an entry for each student")
+    whole.add_argument("--csv", dest="table", type=Path, required=True, help="file for the marks")
+    whole.add_argument("--jobs", type=number(int, {"least": 0}), default=0, help="at a time; 0: one per processor")
+    bundle = action("bundle", "write what is handed out, or an autograder, as a zip", name=name, out="zip file")
+    for sub in (grade, bundle):
+        sub.add_argument("--format", dest="form", choices=("plain", "gradescope"), default="plain", help="for whom")
+    for sub in (grade, whole, bundle):
+        sub.add_argument("--seed", type=number(int, {"least": 0}), default=1, help="seed of the inputs that are drawn")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -181,8 +210,9 @@ def main(argv: list[str] | None = None) -> None:
         args = parser(smoke).parse_args(argv)
         if getattr(args, "corpus", MADE[0]) not in MADE:
             args = parser(smoke, on_disk=True).parse_args(argv)
-        # imported only now, since --help can do without PyTorch, and corpus, too
-        module = import_module(f"tinydecouple.{'corpus_command' if args.command == 'corpus' else 'commands'}")
+        # imported only now, since --help can do without PyTorch, and these two, too
+        apart = {"corpus": "corpus_command", "assignment": "coursework.desk"}
+        module = import_module(f"tinydecouple.{apart.get(args.command, 'commands')}")
         getattr(module, f"{args.command}_command")(args)
         sys.stdout.flush()
     except TinyDecoupleError as error:

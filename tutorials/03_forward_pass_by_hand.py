@@ -15,7 +15,7 @@ import numpy as np
 import workbench as wb
 
 from tinydecouple.model.decode import decode, longest_output
-from tinydecouple.model.transformer_numpy import attention, forward, layer_norm, rotate, softmax
+from tinydecouple.model.transformer_numpy import attention, forward, rms_norm, rotate, softmax
 from tinydecouple.training.batches import IGNORE, collate, encode
 from tinydecouple.training.train import batch_loss
 
@@ -54,18 +54,18 @@ print(f"  {corpus.texts[corpus.keys('dev', 'en', 'msa')[0]]['en']}   t = {t}, d 
 # %% [markdown]
 # ## The norm: direction, not length
 #
-# $$ \mathrm{norm}(h) = g \odot (h - \bar h) \Big/ \sqrt{\tfrac1d \textstyle\sum_j (h_j - \bar h)^2 + \varepsilon},
-#    \qquad \mathrm{norm}(ah) \approx \mathrm{norm}(h) \quad (a > 0) $$
+# $$ \mathrm{norm}(h) = g \odot h \Big/ \sqrt{\tfrac1d \textstyle\sum_j h_j^2 + \varepsilon}, \qquad
+#    \mathrm{norm}(ah) \approx \mathrm{norm}(h) \quad (a > 0) $$
 #
-# since $a$ stands above and below the line; $\bar h$ is the mean of a state's features. Only $\varepsilon = 10^{-5}$
-# breaks it, and little, where the features' spread is near 6. So making the last states ten times as long must not
+# since $a$ stands above and below the line. Only $\varepsilon$, the smallest step of the number format at 1, breaks it
+# ($10^{-7}$ in single, $2 \cdot 10^{-16}$ in double precision). So making the last states ten times as long must not
 # change the logits. The norm inside a basis, $\|hU\|$, *would* grow tenfold: a model can lower the penalty by shrinking
 # its states, and produce the same output as before. That is what THEORY (30) is for, in tutorial 8.
 
 # %%
 final = double["final_norm.weight"]
-stretched = np.abs(layer_norm(10 * h[-1], final) - layer_norm(h[-1], final)).max()
-wb.show("largest change of norm(h) when h is made 10 times as long", stretched, 0, 1e-5)
+stretched = np.abs(rms_norm(10 * h[-1], final) - rms_norm(h[-1], final)).max()
+wb.show("largest change of norm(h) when h is made 10 times as long", stretched, 0, 1e-12)
 
 # %% [markdown]
 # ## Rotation: only the distance counts
@@ -106,7 +106,7 @@ wb.show("spread along a diagonal", along, 0, 1e-12)
 # %%
 last = f"blocks.{wb.MODEL.blocks - 1}."
 block = {name.removeprefix(last): value for name, value in double.items() if name.startswith(last)}
-x = layer_norm(h[-2], block["attention_norm.weight"])
+x = rms_norm(h[-2], block["attention_norm.weight"])
 Q, K, V = (part.reshape(t, heads, -1).swapaxes(0, 1) for part in np.split(x @ block["query_key_value.weight"].T, 3, -1))
 scores = rotate(Q) @ rotate(K).swapaxes(1, 2) / np.sqrt(width // heads)  # (a, t, d/a) @ (a, d/a, t) -> (a, t, t)
 weights = softmax(np.where(np.tri(t, dtype=bool), scores, -np.inf))
@@ -215,7 +215,7 @@ wb.show("positions per sentence, with the cache", sum(seen) / len(prompts), 16, 
 
 # %%
 assert off_single < 1e-5 and off_double < 1e-12, "the two forward passes are not the same function"
-assert stretched < 1e-5, "the norm should forget a state's length"
+assert stretched < 1e-12, "the norm should forget a state's length"
 assert along < 1e-12 < across, "positions should enter by their distance, and they should enter"
 assert off_attention < 1e-12 and np.allclose(weights.sum(axis=-1), 1) and (np.triu(weights, 1) == 0).all()
 assert before < 1e-12 < at_it, "a token should change no earlier state, and its own"
@@ -233,7 +233,7 @@ print("tutorial 3: all assertions hold")
 # %% [markdown]
 # ## Exercises
 # 1. Make the last states $10^{-6}$ times as long instead of ten times. Does norm(h) stay the same? At which length
-#    does $\varepsilon$ begin to matter, for $d = 96$?
+#    does $\varepsilon$ begin to matter, for $d = 96$, in double and in single precision?
 # 2. Suppose rotation were left out. Two neighbouring words of the source change places. Which states of the *last*
 #    position stay what they were, at layer 1 and at layer 2, and why?
 # 3. `decode` puts prompts of one length together. What would go wrong with prompts of several lengths, padded on the
@@ -250,8 +250,8 @@ print("tutorial 3: all assertions hold")
 def hint(number: int) -> str:
     """The answer to an exercise."""
     return {1: """
-Not at all. The variance, |h|^2 / 96 for a state whose mean is near 0, has to stay well above epsilon: the length above
-sqrt(96 * 1e-5) = 0.03. Length 58 becomes 6e-5.
+In double precision to about 3e-6, in single not at all. The mean square, |h|^2 / 96, has to stay well above epsilon:
+the length above sqrt(96 * 2.2e-16) = 1.5e-7, in single above sqrt(96 * 1.2e-7) = 0.003. Length 58 becomes 6e-5.
 """, 2: """
 At layer 1 the last state stays, to rounding: without rotation its attention is a weighted mean over a set, in whatever
 order. At layer 2 it changes: the mask has let the two words see different pasts, so their own states at layer 1 differ.

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.model.transformer import Transformer, pick_device, rotate, rotations
+from tinydecouple.model.transformer import NormGradient, Transformer, pick_device, rotate, rotations
 
 
 @pytest.fixture
@@ -98,3 +98,18 @@ def test_a_device_that_is_not_there(monkeypatch):
     assert pick_device("auto").type == "cpu"
     with pytest.raises(TinyDecoupleError, match="no CUDA device"):
         pick_device("cuda")
+
+
+def test_the_norms_gradient_is_that_of_its_formula():
+    """By autograd of the plain formula, and by finite differences; PyTorch's own norm gives the same output."""
+    generator = torch.Generator().manual_seed(0)
+    h, w = torch.randn(3, 4, 6, generator=generator).double(), torch.randn(6, generator=generator).double()
+    h, w = h.requires_grad_(), w.requires_grad_()
+    plain = h / (h.square().mean(dim=-1, keepdim=True) + torch.finfo(h.dtype).eps).sqrt() * w
+    torch.testing.assert_close(NormGradient.apply(h, w), plain)
+    torch.testing.assert_close(NormGradient.apply(h, w), torch.nn.functional.rms_norm(h, (6,), w))
+    slope = torch.randn(3, 4, 6, generator=generator).double()
+    for got, want in zip(torch.autograd.grad(NormGradient.apply(h, w), (h, w), slope),
+                         torch.autograd.grad(plain, (h, w), slope)):
+        torch.testing.assert_close(got, want)
+    assert torch.autograd.gradcheck(NormGradient.apply, (h, w))

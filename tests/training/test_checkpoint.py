@@ -1,5 +1,7 @@
 """Run directories: whole files, the same configuration, or a refusal."""
 
+import os
+
 import pytest
 import torch
 
@@ -16,14 +18,13 @@ def opened(run, config, overwrite=False):
 
 def test_a_checkpoint_cut_off_while_it_is_written_leaves_the_last_one(tmp_path, monkeypatch):
     """Weights take seconds to write at scale: a run that is stopped in them must find what it had saved before."""
-    state = {"complete": False, "step": 5, "model": {}, "tokenizer": torch.zeros(1)}
+    state = {"complete": False, "step": 5, "model": {}, "tokenizer": torch.zeros(1), "log": ""}
     save_checkpoint(tmp_path, state)
 
-    def cut_off(state, path):
-        path.write_bytes(b"half of it")
+    def cut_off(number):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(torch, "save", cut_off)
+    monkeypatch.setattr(os, "fsync", cut_off)
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(tmp_path, state | {"step": 10})
     assert load_checkpoint(tmp_path)["step"] == 5, "the checkpoint is written over in place"

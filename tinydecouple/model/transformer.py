@@ -5,6 +5,7 @@ Sizes: b sequences, t positions, d width, a heads, v vocabulary.
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,14 +38,48 @@ def rotate(x: Tensor, turn: Tensor) -> Tensor:
     return torch.view_as_real(pairs * turn[:, None, None]).flatten(-2)
 
 
+class NormGradient(torch.autograd.Function):
+    """RMSNorm with its gradient by hand: PyTorch's own takes three times as long on a CPU.
+
+    With r = 1 / root mean square, y = r h, out = w y and g the gradient by out, w g = u:
+    d/d h = r (u - y mean(u y)),  d/d w = sum of g y over the states.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, weight: Tensor) -> Tensor:
+        mean_square = torch.linalg.vecdot(h, h)[..., None] / h.shape[-1]  # (…, d) -> (…, 1)
+        r = torch.rsqrt(mean_square + torch.finfo(h.dtype).eps)
+        y = h * r
+        ctx.save_for_backward(y, r, weight)
+        return y * weight
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor]:
+        y, r, weight = ctx.saved_tensors
+        gy = g * y
+        mean = (gy @ weight)[..., None] / y.shape[-1]  # (…, d) -> (…, 1)
+        return torch.addcmul(g * weight, y, mean, value=-1) * r, gy.flatten(0, -2).sum(dim=0)
+
+
+class RMSNorm(nn.Module):
+    """Divide each state by its root mean square, then scale each feature: THEORY (1)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, h: Tensor) -> Tensor:
+        return NormGradient.apply(h, self.weight)
+
+
 class Block(nn.Module):
     """h + attention(norm(h)), then h + mlp(norm(h))."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.heads = heads
-        self.attention_norm = nn.LayerNorm(width, bias=False)
-        self.mlp_norm = nn.LayerNorm(width, bias=False)
+        self.attention_norm = RMSNorm(width)
+        self.mlp_norm = RMSNorm(width)
         self.query_key_value = nn.Linear(width, 3 * width, bias=False)
         self.attention_out = nn.Linear(width, width, bias=False)
         self.mlp_in = nn.Linear(width, 4 * width, bias=False)
@@ -89,7 +124,7 @@ class Transformer(nn.Module):
         self.features = width // heads  # per head
         self.embedding = nn.Embedding(vocabulary, width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(blocks))
-        self.final_norm = nn.LayerNorm(width, bias=False)
+        self.final_norm = RMSNorm(width)
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2:
                 std = 0.02

@@ -7,13 +7,12 @@ import numpy as np
 
 Parameters = dict[str, np.ndarray]  # by PyTorch's names, such as blocks.0.mlp_in.weight
 
-EPSILON = 1e-5  # PyTorch's default; keeps a state of equal features from dividing 0 by 0
+EPSILON = {np.dtype(t): np.finfo(t).eps for t in (np.float32, np.float64)}
 
 
-def layer_norm(h: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Centre each state and divide it by its spread, then scale each feature: THEORY (1)."""
-    centred = h - h.mean(axis=-1, keepdims=True)
-    return centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + EPSILON) * weight
+def rms_norm(h: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Divide each state by its root mean square, then scale each feature: THEORY (1)."""
+    return h / np.sqrt((h**2).mean(axis=-1, keepdims=True) + EPSILON[h.dtype]) * weight
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
@@ -72,7 +71,7 @@ def forward(tokens: np.ndarray, w: Parameters, heads: int) -> tuple[list[np.ndar
         block = {name.removeprefix(start): value for name, value in w.items()
                  if name.startswith(start)}
         h = states[-1]
-        h = h + attention(layer_norm(h, block["attention_norm.weight"]), block, heads)
-        states.append(h + mlp(layer_norm(h, block["mlp_norm.weight"]), block))
-    final = layer_norm(states[-1], w["final_norm.weight"])
+        h = h + attention(rms_norm(h, block["attention_norm.weight"]), block, heads)
+        states.append(h + mlp(rms_norm(h, block["mlp_norm.weight"]), block))
+    final = rms_norm(states[-1], w["final_norm.weight"])
     return states, final @ w["embedding.weight"].T  # (b, t, d) @ (d, v) -> (b, t, v)

@@ -56,20 +56,20 @@ def rerun(run: Path, folder: Path, device: torch.device, say: Callable[[str], No
     goes on. Raises TinyDecoupleError if the corpus has changed since, or `folder` holds something else.
     """
     originals, config, corpus = parts(run), read_config(run), run_corpus(run)
-    open_run(folder, {"kind": "rerun", "of": config}, overwrite=False)
-    corpus_options, model_options = CorpusOptions(**config["corpus"]), ModelOptions(**config["model"])
-    first = TrainOptions(**config["train" if config["kind"] == "pretrain" else "pretrain"])
-    start = folder / PRETRAINED
-    say(f"{start}: pretraining")
-    pretrain(start, corpus, new_tokenizer(corpus, model_options), corpus_options, model_options, first, device)
-    if config["kind"] != "pretrain":
-        options = TrainOptions(**config["train"]), DecoupleOptions(**config["decouple"])
-        if config["kind"] == "demo":
-            arms = tuple(Arm(**arm) for arm in config["arms"])
-            train_arms(folder, arms, start, corpus, *options, device, say)
-        else:
-            say(f"{folder / FINETUNED}: fine-tuning")
-            finetune(folder / FINETUNED, start, corpus, *options, device)
+    with open_run(folder, {"kind": "rerun", "of": config}, overwrite=False):
+        corpus_options, model_options = CorpusOptions(**config["corpus"]), ModelOptions(**config["model"])
+        first = TrainOptions(**config["train" if config["kind"] == "pretrain" else "pretrain"])
+        start = folder / PRETRAINED
+        say(f"{start}: pretraining")
+        pretrain(start, corpus, new_tokenizer(corpus, model_options), corpus_options, model_options, first, device)
+        if config["kind"] != "pretrain":
+            options = TrainOptions(**config["train"]), DecoupleOptions(**config["decouple"])
+            if config["kind"] == "demo":
+                arms = tuple(Arm(**arm) for arm in config["arms"])
+                train_arms(folder, arms, start, corpus, *options, device, say)
+            else:
+                say(f"{folder / FINETUNED}: fine-tuning")
+                finetune(folder / FINETUNED, start, corpus, *options, device)
     return originals
 
 

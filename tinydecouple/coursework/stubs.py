@@ -1,0 +1,214 @@
+"""A student's copy, cut from the package's own source: signatures, docstrings, helpers; examples are computed.
+
+Nothing in the package marks what is cut: tasks.py names functions, and the syntax tree knows where they are.
+"""
+
+import ast
+import re
+import textwrap
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinydecouple.coursework.tasks import Assignment, Task
+from tinydecouple.errors import TinyDecoupleError
+
+PACKAGE = Path(__file__).parents[1]
+HANDOUTS = PACKAGE.parent / "tutorials" / "assignments"
+
+
+@lru_cache
+def parsed(module: str) -> tuple[str, ast.Module]:
+    """Source and syntax tree of a module of the package, such as "method.probe"."""
+    source = (PACKAGE / (module.replace(".", "/") + ".py")).read_text(encoding="utf-8")
+    return source, ast.parse(source)
+
+
+def definition(function: str) -> tuple[str, ast.FunctionDef]:
+    """Source and syntax tree of "module:name" or "module:Class.name"."""
+    module, _, path = function.partition(":")
+    source, node = parsed(module)
+    for name in path.split("."):
+        node = next(n for n in node.body if getattr(n, "name", None) == name)
+    return source, node
+
+
+def segment(source: str, node: ast.AST) -> str:
+    """The source of a definition with its decorators, comments kept, indented as at the top level."""
+    first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
+    return textwrap.dedent("\n".join(source.splitlines()[first - 1:node.end_lineno]))
+
+
+def top_level(module: str) -> dict[str, tuple[str, Any]]:
+    """Name -> ("import", the line) or ("from", "module:name" of the package) or ("here", node), of a module."""
+    found: dict[str, tuple[str, Any]] = {}
+    for node in parsed(module)[1].body:
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("tinydecouple."):
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}".removeprefix("tinydecouple.")
+                whole = (PACKAGE / (inner.replace(".", "/") + ".py")).exists()
+                where = ("module", inner) if whole else ("from", f"{node.module.removeprefix('tinydecouple.')}:"
+                                                                 f"{alias.name}")
+                found[alias.asname or alias.name] = where
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            for alias in node.names:
+                line = ast.unparse(type(node)(**{**vars(node), "names": [alias]}))
+                found[alias.asname or alias.name.split(".")[0]] = ("import", line)
+        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found[node.name] = ("here", node)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                for name in ast.walk(target):
+                    if isinstance(name, ast.Name):
+                        found[name.id] = ("here", node)
+    return found
+
+
+def closure(wanted: tuple[str, ...], known: frozenset[str] = frozenset()) -> str:
+    """Source that defines every "module:name" wanted and what it needs of the package, in order, but not `known`."""
+    imports: dict[str, None] = {}
+    pieces: dict[str, tuple[int, int, str]] = {}
+    modules: list[str] = []
+
+    def add(module: str, name: str) -> None:
+        if name in known or name in pieces:
+            return
+        kind, what = top_level(module).get(name, (None, None))
+        if kind == "import":
+            imports[what] = None
+        elif kind == "from":
+            add(*what.split(":"))
+        elif kind == "here":
+            source = parsed(module)[0]
+            pieces[name] = (0, 0, "")  # so that what refers to itself ends
+            for inner in ast.walk(what):
+                if isinstance(inner, ast.Name):
+                    add(module, inner.id)
+            if module not in modules:
+                modules.append(module)
+            pieces[name] = (modules.index(module), what.lineno, segment(source, what))
+
+    for one in wanted:
+        add(*one.split(":"))
+    code = [text for _, _, text in sorted(set(pieces.values()), key=lambda piece: piece[:2]) if text]
+    return "\n".join([*sorted(imports), "", "", "\n\n\n".join(code)]) + "\n"
+
+
+@lru_cache
+def helpers(assignment: Assignment) -> str:
+    """helpers.py of an assignment: what its tasks may use, cut from the package, without the answers asked for."""
+    answers = frozenset(task.name for task in assignment.tasks)
+    head = f'"""What assignment {assignment.name} gives you, cut from tinydecouple: use it, do not change it."""\n\n' \
+           "from __future__ import annotations\n\n"
+    return head + closure(assignment.helpers, answers)
+
+
+def helper_names(assignment: Assignment) -> list[str]:
+    return [one.partition(":")[2] for one in assignment.helpers]
+
+
+def handout(name: str) -> str:
+    path = HANDOUTS / f"{name}.md"
+    if not path.exists():
+        raise TinyDecoupleError(f"{path}: the handout is missing; run from a checkout of tinydecouple, which has it")
+    return path.read_text(encoding="utf-8")
+
+
+def words(assignment: Assignment, task: Task) -> dict[str, str]:
+    """Title, goal, approach and hint of a task, as its handout has them."""
+    text = handout(assignment.name)
+    found = re.search(rf"^## {re.escape(task.id)} +`{task.name}`: (.+?)$(.*?)(?=^## |\Z)", text, re.M | re.S)
+    if not found:
+        raise TinyDecoupleError(f"{assignment.name}.md: no section '## {task.id} `{task.name}`: title'")
+    parts = {leader.lower(): " ".join(body.split()) for leader, body in
+             re.findall(r"^\*\*(Goal|Approach|Hint)\.\*\* (.+?)(?=\n\n|\Z)", found[2], re.M | re.S)}
+    return {"title": found[1], **parts}
+
+
+def docstring(task: Task, node: ast.FunctionDef) -> str:
+    """The reference's docstring without the sentences that give the answer away."""
+    text = ast.get_docstring(node)
+    for part in task.hide:
+        pattern = ".*?".join(r"\s+".join(map(re.escape, piece.split())) for piece in part.split("…"))
+        text, count = re.subn(pattern, "", text, flags=re.S)
+        if count != 1:
+            raise ValueError(f"{task.function}: the docstring no longer says {part!r}; mend `hide` of task {task.id}")
+    paragraphs = [re.sub(r" +([,.;:])", r"\1", " ".join(p.split())) for p in text.split("\n\n")]
+    return "\n\n".join(textwrap.fill(p, 92) for p in paragraphs if p)
+
+
+def run_example(assignment: Assignment, task: Task, code: str) -> Any:
+    """The value of an example's last line, by the reference."""
+    space = {"np": np}
+    exec(compile(helpers(assignment), "helpers.py", "exec"), space)
+    space |= {one.name: one.reference for one in assignment.tasks}
+    *before, last = code.strip().splitlines()
+    exec("\n".join(before), space)
+    return eval(last, space)
+
+
+def rounded(value: Any) -> Any:
+    """With 6 digits, arrays as lists, for people to read."""
+    if isinstance(value, (tuple, list)):
+        return type(value)(rounded(v) for v in value)
+    if isinstance(value, np.ndarray):
+        return np.vectorize(lambda v: float(f"{v:.6g}") + 0.0, otypes=[float])(value).tolist()
+    return float(f"{value:.6g}") + 0.0 if isinstance(value, float) else value
+
+
+def literal(value: Any) -> str:
+    """Code that makes the value again, arrays to 8 digits."""
+    if isinstance(value, np.ndarray):
+        return f"np.array({(np.round(value.astype(np.float64), 8) + 0.0).tolist()})"
+    if isinstance(value, (tuple, list)):
+        inner = ", ".join(map(literal, value))
+        return f"[{inner}]" if isinstance(value, list) else f"({inner},)"
+    return repr(round(float(value), 8)) if isinstance(value, (float, np.floating)) else repr(value)
+
+
+def stub(assignment: Assignment, task: Task) -> str:
+    """A task's function with everything but its body."""
+    source, node = definition(task.function)
+    header = segment(source, node).splitlines()[:node.body[0].lineno - node.lineno]
+    text = words(assignment, task)
+    told = docstring(task, node) or textwrap.fill(text["goal"], 92)
+    code = task.examples[0].strip().splitlines()
+    gives = str(rounded(run_example(assignment, task, task.examples[0])))
+    lines = [f"TODO {task.id} ({task.total} points): {text['title']}", f"APPROACH: {text['approach']}",
+             *(f"EXAMPLE: {line}" if i == 0 else f"         {line}" for i, line in enumerate(code)),
+             f"         gives {gives}", f"HINT: {text['hint']}"]
+    body = [f'"""{told}', '"""'] if "\n" in told else [f'"""{told}"""']
+    for line in lines:
+        body += textwrap.wrap(line, 92, initial_indent="# ", subsequent_indent="#     ", drop_whitespace=True) \
+            if not line.startswith(("EXAMPLE", "   ")) else [f"# {line}"]
+    body.append(f'raise NotImplementedError("{task.id} {task.name} is not written yet")')
+    return "\n".join([*header, textwrap.indent("\n".join(body), "    ")])
+
+
+def stubs(assignment: Assignment) -> str:
+    """The file that a student edits."""
+    names = ", ".join(helper_names(assignment))
+    head = f'"""Assignment {assignment.name}: {assignment.title}\n\nWrite the body of each function; the handout is ' \
+           f'{assignment.name}.md. To test: python test_{assignment.name}.py, or one\ntask: python ' \
+           f'test_{assignment.name}.py {assignment.tasks[0].id}. Only this file is graded; keep the names and the ' \
+           'order of the arguments.\n"""\n\nfrom __future__ import annotations\n\nimport numpy as np\n\n'
+    imported = textwrap.fill(f"from helpers import ({names})", 100, subsequent_indent=" " * 21) + "\n"
+    return head + imported + "\n\n" + "\n\n\n".join(stub(assignment, task) for task in assignment.tasks) + "\n"
+
+
+def public_tests(assignment: Assignment) -> str:
+    """test_A1.py and the like: the examples, with what the reference gives."""
+    parts = [f'"""Public tests of {assignment.name}: python test_{assignment.name}.py, or with pytest, '
+             f'-m task_{assignment.tasks[1].id.replace(".", "_")} for one task."""\n\nimport sys\n\n'
+             f"import numpy as np\n\nimport checks\nfrom {assignment.name} import *\nfrom helpers import *"]
+    for task in assignment.tasks:
+        for number, code in enumerate(task.examples, 1):
+            *before, last = code.strip().splitlines()
+            value = run_example(assignment, task, code)
+            lines = [*before, f"got = {last}", f'checks.check("{task.id} {task.name}", got, {literal(value)})']
+            parts.append(f'@checks.task("{task.id}")\ndef test_{task.id.replace(".", "_")}_{number}():\n'
+                         f'    """{task.name}, example {number}"""\n' + textwrap.indent("\n".join(lines), "    "))
+    parts.append('if __name__ == "__main__":\n    sys.exit(checks.run(globals(), sys.argv[1:]))')
+    return "\n\n\n".join(parts) + "\n"
