@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import torch
 
-from tinydecouple import commands
+from tinydecouple import commands, corpus_command
 from tinydecouple.cli import main
 from tinydecouple.evaluation import figures, report
 from tinydecouple.evaluation.score import copied, direction, directions
@@ -173,7 +173,8 @@ def small():
     tokenizers, real = {}, commands.new_tokenizer
     patch.setattr(commands, "new_tokenizer", lambda corpus, options: tokenizers.setdefault(
         (corpus.fingerprint, options), tokenizers.get((corpus.fingerprint, options)) or real(corpus, options)))
-    patch.setattr(pipeline, "load_corpus", commands.load_corpus)
+    for module in (pipeline, corpus_command):
+        patch.setattr(module, "load_corpus", commands.load_corpus)
 
     for name in ("pretraining_examples", "finetuning_examples"):  # few of them, made once
         patch.setattr(pipeline, name, few(getattr(pipeline, name)))
@@ -229,12 +230,13 @@ COMMANDS = {  # name -> (what was done before, the command)
     "evaluate against": ([PRETRAIN, FINETUNE], ["evaluate", "fine", "--against", "pre"]),
     "probe": ([PRETRAIN], ["probe", "pre"]),
     "probe elsewhere": ([PRETRAIN], ["probe", "pre", "--out", "new/folder"]),
+    "rerun": ([PRETRAIN], ["rerun", "pre", "--into", "again"]),
     "demo": ([], DEMO),
     "demo over another": ([[*DEMO, "--seed", "2"]], [*DEMO, "--overwrite"]),
     "export": ([], ["corpus", *FAMILY[1:], "--export", "new/corpus.tsv"]),
     "figure": ([], ["corpus", *FAMILY[1:], "--figure", "new/map.png"]),
 }
-SPARSE = {"finetune": 2, "demo": 5, "evaluate against": 2}  # of which every so-manieth state is tried in CI
+SPARSE = {"finetune": 2, "demo": 6, "rerun": 4, "evaluate against": 2}  # of which every so-manieth state is tried in CI
 
 
 @pytest.fixture(params=[pytest.param(False, id=""), pytest.param(True, id="every", marks=pytest.mark.slow)])

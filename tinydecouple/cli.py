@@ -1,8 +1,7 @@
 """The command line: parse, call, print."""
 
 import argparse
-import dataclasses
-import math
+import contextlib
 import os
 import sys
 from importlib import import_module
@@ -13,6 +12,7 @@ import tinydecouple
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.messages import flagged, say
 from tinydecouple.options import PRETRAIN, DecoupleOptions, ModelOptions, TrainOptions
+from tinydecouple.parsing import add_options, number, text
 from tinydecouple.study.conditions import DEMO, demo_arms
 from tinydecouple.study.plan import known_plans
 from tinydecouple.text.corpus import SPLITS
@@ -36,38 +36,13 @@ class Parser(argparse.ArgumentParser):
         raise TinyDecoupleError(f"{message}; see {self.prog} --help")
 
 
-def number(kind: type, metadata: Any) -> Any:
-    """A converter that keeps a number within the range its option states."""
-    def convert(text: str) -> Any:
-        value = kind(text)
-        if not math.isfinite(value) or not metadata.get("least", -math.inf) <= value <= metadata.get("most", math.inf):
-            raise argparse.ArgumentTypeError(f"{text} is not within {metadata.get('least', '')} to "
-                                             f"{metadata.get('most', 'any number')}")
-        return value
-    convert.__name__ = kind.__name__
-    return convert
-
-
-def add_options(parser: argparse.ArgumentParser, defaults: Any, prefix: str = "", without: str = "") -> None:
-    """One option per field of a dataclass, with its help and default."""
-    group = parser.add_argument_group(f"{prefix}{type(defaults).__name__.removesuffix('Options').lower()}")
-    for f in dataclasses.fields(defaults):
-        if f.name == without:
-            continue
-        value = getattr(defaults, f.name)
-        kind = {"action": argparse.BooleanOptionalAction} if isinstance(value, bool) else {
-            "type": str if value is None else number(type(value), f.metadata) if not isinstance(value, str) else str,
-            "choices": f.metadata.get("choices")}
-        group.add_argument(f"--{prefix}{f.name}".replace("_", "-"), default=value, help=f.metadata["help"], **kind)
-
-
 def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParser:
     """smoke, on_disk: take the defaults of a smoke run, or of text on disk."""
     top = Parser(prog="tinydecouple", description=tinydecouple.__doc__)
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
 
-    def command(name: str, text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text,
+    def command(name: str, about: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=about, description=about,
                                   formatter_class=argparse.ArgumentDefaultsHelpFormatter)
         return sub
 
@@ -93,7 +68,7 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     corpus = command("corpus", "show a corpus: counts, distance to the standard, examples; or write it as TSV")
     corpus.add_argument("corpus", nargs="?", default=CorpusOptions().corpus, help=CORPUS["help"])
     what = corpus.add_mutually_exclusive_group()
-    what.add_argument("--show", metavar="KEY", help="print one meaning in every variety, by region")
+    what.add_argument("--show", metavar="KEY", type=text, help="print one meaning in every variety, by region")
     what.add_argument("--figure", type=Path, help="PNG file for a heat map of the distances; needs matplotlib")
     what.add_argument("--export", type=Path, help="file to write as long TSV")
     add_options(corpus, CorpusOptions(), without="corpus")
@@ -119,17 +94,19 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
 
     say = command("translate", "translate standard input, one sentence per line, to standard output")
     say.add_argument("run", type=Path, help="directory of a pretrained or fine-tuned run")
-    say.add_argument("--source", required=True, help="variety of the input")
-    say.add_argument("--target", required=True, help="variety of the output")
+    say.add_argument("--source", type=text, required=True, help="variety of the input")
+    say.add_argument("--target", type=text, required=True, help="variety of the output")
 
     probe = command("probe", "layer by layer: code lengths, accuracies and angles, each with its null")
     probe.add_argument("run", type=Path, nargs="?", help="directory of a pretrained or fine-tuned run")
     probe.add_argument("--states", type=Path, help="instead of a run: .npz with h (n, d) or (layers, n, d), y (n,), "
                        "names (C,) and, if known, keys (n,), the sentence of each state")
-    probe.add_argument("--standard", help="with --states: name of the standard; the first name if absent")
+    probe.add_argument("--standard", type=text, help="with --states: name of the standard; the first name if absent")
     probe.add_argument("--split", choices=SPLITS, default="dev", help="whose sentences are read")
-    probe.add_argument("--per-variety", type=number(int, {"least": 10}), default=300, help="states of each variety")
-    probe.add_argument("--refits", type=number(int, {"least": 2}), default=5, help="refits for the null of the angle")
+    probe.add_argument("--per-variety", type=number(int, {"least": 10, "most": 10_000_000}), default=300,
+                       help="states of each variety")
+    probe.add_argument("--refits", type=number(int, {"least": 2, "most": 10_000}), default=5,
+                       help="refits for the null of the angle")
     probe.add_argument("--seed", type=number(int, {"least": 0}), default=1, help="seed of samples and probe noise")
     probe.add_argument("--out", type=Path, help="folder for table, numbers and pictures; of a run: RUN/probe-SPLIT")
 
@@ -140,20 +117,22 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
 
     study = command("study", "conditions x seeds: each cell once, in a folder of its own; stops and resumes "
                     "anywhere")
-    study.add_argument("--plan", help=f"JSON file, or one of: {', '.join(known_plans())}; default: primary")
+    study.add_argument("--plan", type=text, help=f"JSON file, or one of: {', '.join(known_plans())}; default: primary")
     study.add_argument("--quick", action="store_true", help="the plan quick: three conditions, two seeds, minutes")
     study.add_argument("--run", type=Path, default=Path("runs/study"), help="folder of the cells")
-    study.add_argument("--workers", type=number(int, {"least": 1}), default=1, help="cells made side by side, each "
-                       "in a process with one thread")
-    study.add_argument("--setting", help="only cells of this setting")
-    study.add_argument("--cell", nargs=2, metavar=("CONDITION", "SEED"), help="only this cell; for a scheduler")
+    study.add_argument("--workers", type=number(int, {"least": 1, "most": 1024}), default=1,
+                       help="cells made side by side, each in a process with one thread")
+    study.add_argument("--setting", type=text, help="only cells of this setting")
+    study.add_argument("--cell", type=text, nargs=2, metavar=("CONDITION", "SEED"), help="only this cell; for a "
+                       "scheduler")
     study.add_argument("--rerun", action="store_true", help="make damaged cells, and those of another configuration, "
                        "anew")
     study.add_argument("--final", type=int, nargs="?", const=1, choices=(1, 2), help="translate fresh meanings that "
                        "no cell has read, with every cell of the plan: the first 600, or the second")
 
     bench = command("bench", "measure speed beside its peers, and how cost grows with size; a few minutes")
-    bench.add_argument("--rounds", type=number(int, {"least": 1}), default=5, help="times that each is measured")
+    bench.add_argument("--rounds", type=number(int, {"least": 1, "most": 1000}), default=5,
+                       help="times that each is measured")
     bench.add_argument("--json", type=Path, help="file for the numbers")
     bench.add_argument("--figure", type=Path, help="PNG file for a picture of them; needs matplotlib")
 
@@ -166,7 +145,7 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     assignment_options(command("assignment", "coursework: hand out, test, grade, bundle"))
 
     for sub in (demo, say, score):
-        sub.add_argument("--beam", type=number(int, {"least": 1}), default=1,
+        sub.add_argument("--beam", type=number(int, {"least": 1, "most": 1000}), default=1,
                          help="hypotheses per sentence; 1 is greedy")
     for sub in (demo, pre, fine, say, probe, score, again, bench):
         sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the model runs")
@@ -201,11 +180,15 @@ def assignment_options(parser: argparse.ArgumentParser) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run a command; a user's mistake is one line on stderr and exit code 2."""
+    """Run a command; a user's mistake is one line on stderr and exit code 2, Ctrl-C one line and 130."""
+    if sys.stderr is None:  # closed by the caller; print would take standard output in its place
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # a file name that is not UTF-8
     try:
+        if sys.stdout is None:
+            raise TinyDecoupleError("standard output is closed; send it to a file, or to /dev/null")
         smoke = "--smoke" in (sys.argv[1:] if argv is None else argv)
         args = parser(smoke).parse_args(argv)
         if getattr(args, "corpus", MADE[0]) not in MADE:
@@ -216,14 +199,31 @@ def main(argv: list[str] | None = None) -> None:
         getattr(module, f"{args.command}_command")(args)
         sys.stdout.flush()
     except TinyDecoupleError as error:
-        say(f"tinydecouple: {flagged(' '.join(str(error).split()))}")
-        sys.exit(2)
+        fail(flagged(str(error)))
     except BrokenPipeError:  # whoever reads, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
+        discard(sys.stderr)
     except OSError as error:  # a disk that is full, a place one may not write to
-        say(f"tinydecouple: {error.filename or 'file system'}: {error.strerror}")
-        sys.exit(2)
+        discard(sys.stdout)  # what could not be written is not tried again
+        fail(f"{error.filename or 'file system'}: {error.strerror or error}")
     except KeyboardInterrupt:
-        say("tinydecouple: interrupted; training goes on from its last checkpoint, by the same command "
-               "without --overwrite")
-        sys.exit(130)
+        fail("interrupted; training goes on from its last checkpoint, by the same command without --overwrite", 130)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        fail("out of memory; choose a smaller model, batch or corpus")
+
+
+def fail(message: str, code: int = 2) -> NoReturn:
+    """One line on standard error, if anybody reads it, and an exit code."""
+    try:
+        say(f"tinydecouple: {' '.join(message.split())}")
+    except OSError:
+        discard(sys.stderr)
+    sys.exit(code)
+
+
+def discard(stream: Any) -> None:
+    """Send what a stream still holds to nowhere, so that Python does not try again as it ends."""
+    with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())

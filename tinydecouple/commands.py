@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import json
 import sys
 import tempfile
 import time
@@ -16,6 +15,7 @@ from tinydecouple.corpus_command import options
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.evaluation import figures, report
 from tinydecouple.evaluation.probe_report import gather_states, probe_layer, probing_table, read_states
+from tinydecouple.evaluation.readback import read_result, read_text
 from tinydecouple.evaluation.score import one_line
 from tinydecouple.files import locked, write, write_json
 from tinydecouple.messages import flagged, say
@@ -32,8 +32,10 @@ from tinydecouple.study.status import choose, read_records, status
 from tinydecouple.text.hygiene import clean
 from tinydecouple.text.readers import CorpusOptions, load_corpus, region_of
 from tinydecouple.training.batches import prompt
-from tinydecouple.training.checkpoint import is_complete, load_model, open_run, read_config
+from tinydecouple.training.checkpoint import is_complete, load_config, load_model, open_run
 from tinydecouple.training.pipeline import decouplers, finetune, new_tokenizer, pretrain, run_corpus, same_corpus
+
+MOST_INPUT = 2**26  # bytes that translate reads
 
 
 def demo_command(args: argparse.Namespace) -> None:
@@ -78,11 +80,11 @@ def demo_command(args: argparse.Namespace) -> None:
                                     f"```\n{examples}\n```\n")
             scoring = time.perf_counter() - scoring
             say(f"done in {time.perf_counter() - started:.0f} s{peak_memory()}")
-    print((run / "table.md").read_text(encoding="utf-8"))
+    result = read_result(run / "scores.json", [arm.name for arm in arms])
+    print(read_text(run / "table.md"))
     if left_out := [arm.name for arm in demo_arms(0) if arm.name not in {a.name for a in arms}]:
         print(flagged(f"left out, to stay near four minutes on two cores: {', '.join(left_out)}. A claim owes its "
                       f"control: demo `arms` {args.arms},{','.join(left_out)} `run` {run}-controlled adds it.\n"))
-    result = json.loads((run / "scores.json").read_text(encoding="utf-8"))
     drawn = figures.draw(run, result, {arm.name: run / arm.name for arm in arms})
     print(f"run directory: {run}\nfigures: {', '.join(map(str, drawn)) or 'none; pip install matplotlib, then again'}")
     if args.smoke and smoke.report(smoke.checks(run, corpus, device, scoring), args.json, device):
@@ -125,7 +127,7 @@ def probe_command(args: argparse.Namespace) -> None:
                            if name != "plane"} for layer, measures in layers.items()}
         regions = {name: name for name in states.names}
         if args.run:
-            corpus_options = CorpusOptions(**read_config(args.run)["corpus"])
+            corpus_options = CorpusOptions(**load_config(args.run)["corpus"])
             regions = {name: region_of(corpus_options, states.names[0], name) for name in states.names}
         with locked(folder):
             write(folder / "table.md", text)
@@ -136,8 +138,13 @@ def probe_command(args: argparse.Namespace) -> None:
 
 def translate_command(args: argparse.Namespace) -> None:
     model, tokenizer, config = load_model(args.run, pick_device(args.device))
+    if sys.stdin is None:
+        raise TinyDecoupleError("standard input is closed; send sentences into it, one per line")
+    given = sys.stdin.buffer.read(MOST_INPUT + 1)
+    if len(given) > MOST_INPUT:
+        raise TinyDecoupleError(f"standard input: more than {MOST_INPUT / 2**20:.0f} MB; translate it in parts")
     lines = []
-    for number, raw in enumerate(sys.stdin.buffer.read().removesuffix(b"\n").split(b"\n"), start=1):
+    for number, raw in enumerate(given.removesuffix(b"\n").split(b"\n"), start=1):
         try:  # cleaned as the run's corpus was: the model has seen no other text
             lines.append(clean(raw.decode("utf-8"), config["corpus"]["strip_marks"])[0])
         except UnicodeDecodeError:
@@ -151,7 +158,7 @@ def translate_command(args: argparse.Namespace) -> None:
 
 def evaluate_command(args: argparse.Namespace) -> None:
     device, corpus = pick_device(args.device), run_corpus(args.run)
-    if args.against and not same_corpus(read_config(args.run), read_config(args.against)):
+    if args.against and not same_corpus(load_config(args.run), load_config(args.against)):
         raise TinyDecoupleError(f"{args.against}: trained on another corpus than {args.run}; scores do not compare")
     runs = [args.against, args.run] if args.against else [args.run]
     systems = {str(run): score_run(run, corpus, args.split, args.beam, device) for run in runs}

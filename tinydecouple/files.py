@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import secrets
+import stat
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -26,19 +27,31 @@ _held: set[tuple[int, Path]] = set()  # (process, folder): a process that was fo
 def write(path: Path, content: str | bytes, before: Path | None = None) -> None:
     """Write a file whole or not at all.
 
+    Of a link, the file it points to is written, and the link stays. Permissions stay. A device, a pipe and what
+    standard output goes to are written into. Half a character, as a file name that is not UTF-8 holds, is written as
+    its escape, such as \\udcff.
     before: where the file that was there goes; without it that file is gone. Raises TinyDecoupleError, which names the
     file, if there is no room or no permission; then the file that was there is still there, here or at `before`.
     """
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     try:
+        if takes_a_stream(path):
+            _write_into(path, data)
+            return
         if path.is_dir():
             raise TinyDecoupleError(f"{path}: is a folder; name a file")
+        if not before:
+            path = Path(os.path.realpath(path))
+        if path.exists() and not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}.part")
         make_folder(path.parent)
         try:
             with open(temporary, "xb") as file:
-                file.write(content.encode("utf-8") if isinstance(content, str) else content)
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+            _keep_permissions(path, temporary)
             if before and path.exists():
                 os.replace(path, before)
             os.replace(temporary, path)
@@ -47,6 +60,8 @@ def write(path: Path, content: str | bytes, before: Path | None = None) -> None:
                 temporary.unlink()
             raise
         sync(path.parent)
+    except BrokenPipeError:  # whoever reads has seen enough
+        raise
     except OSError as error:
         raise _unwritable(path, error) from None
 
@@ -58,6 +73,61 @@ def _unwritable(path: Path, error: OSError) -> TinyDecoupleError:
 
 def write_json(path: Path, value: Any) -> None:
     write(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def takes_a_stream(path: Path) -> bool:
+    """Whether `path` is a device, a pipe, or what standard output goes to: to be written into, never replaced."""
+    try:
+        found = path.stat()
+    except OSError:
+        return False
+    return not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)) or _is_standard_output(found)
+
+
+def _is_standard_output(found: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(found, os.fstat(1))
+    except OSError:
+        return False
+
+
+def _write_into(path: Path, data: bytes) -> None:
+    if _is_standard_output(path.stat()):  # opened anew, a file would be cut off or written over
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        with os.fdopen(os.dup(1), "wb") as file:
+            file.write(data)
+    else:
+        with path.open("wb") as file:
+            file.write(data)
+
+
+def _keep_permissions(old: Path, new: Path) -> None:
+    """Give `new` the owner and the permissions of `old`, if there is an old file and the system allows it."""
+    with suppress(OSError, AttributeError):  # Windows has no chown
+        found = old.stat()
+        with suppress(PermissionError):
+            os.chown(new, found.st_uid, found.st_gid)
+        os.chmod(new, stat.S_IMODE(found.st_mode))
+
+
+def read_regular(path: Path, most: int | None = None) -> bytes:
+    """The bytes of a file. A pipe would be waited for, and a device may have no end: both are refused.
+
+    most: bytes. Raises TinyDecoupleError for what is no file or is larger, OSError as the system does.
+    """
+    with open_regular(path) as file:
+        if most is not None and os.fstat(file.fileno()).st_size > most:
+            raise TinyDecoupleError(f"{path}: larger than {most / 2**20:.0f} MB; this is another kind of file")
+        return file.read()
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """The file, open for reading bytes; raises as read_regular does."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+        raise TinyDecoupleError(f"{path}: is a device or a pipe; write what it gives to a file, and pass that")
+    return path.open("rb")  # of a folder: IsADirectoryError
 
 
 def make_folder(folder: Path) -> None:
@@ -118,6 +188,8 @@ def _forget(folder: Path) -> None:
 
 def _lock_file(folder: Path) -> BinaryIO:
     while True:
+        if takes_a_stream(folder / LOCK):
+            raise TinyDecoupleError(f"{folder / LOCK}: is a device or a pipe; delete it")
         file = open(folder / LOCK, "ab")
         try:
             _lock(file)

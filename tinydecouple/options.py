@@ -1,6 +1,7 @@
 """An option, said once: its default, what it means, and its range. The command line is made from these.
 
-They stand apart from what they configure, so that the command line can be read without PyTorch.
+They stand apart from what they configure, so that the command line can be read without PyTorch. A run's config.json
+is checked against the same ranges when it is read back.
 """
 
 import dataclasses
@@ -10,6 +11,7 @@ from typing import Any
 from tinydecouple.method.probe import PRIORS
 from tinydecouple.method.subspace import ESTIMATORS
 
+MOST = {int: 2**32 - 1, float: 1e6}  # of an option without a most of its own; every seed lies below
 TOKENS = ("target", "source", "all")
 PENALISED = ("all", "dialects", "standard")
 FORWARD = ("reject", "leace")  # forms that edit states in the forward pass and penalise nothing
@@ -17,36 +19,64 @@ FORMS = ("inside", "one-sided", "length", "reversal", *FORWARD)
 
 
 def option(default: Any, text: str, **limits: Any) -> Any:
-    """A dataclass field; limits: least, most, or choices (a tuple)."""
-    return dataclasses.field(default=default, metadata={"help": text, **limits})
+    """A dataclass field; limits: least, most, or choices (a tuple). A number always has a most: MOST of its type."""
+    return dataclasses.field(default=default, metadata={"help": text, "most": MOST.get(type(default)), **limits})
+
+
+def fault(value: Any, limits: Any) -> str:
+    """What is wrong with an option's value, in a few words; empty if nothing is.
+
+    value: of the option's type already.  limits: a field's metadata.
+    """
+    if isinstance(value, str):
+        choices = limits.get("choices")
+        if choices and value not in choices:
+            return f"{shown(value)} is not one of {', '.join(choices)}"
+        return "holds a NUL byte" if "\0" in value else ""
+    if value is None or isinstance(value, bool):
+        return ""
+    least, most = limits.get("least"), limits.get("most")
+    if value != value or (least is not None and value < least) or (most is not None and value > most):
+        return f"{shown(value)} is not within {'' if least is None else least} to {most}"
+    return ""
+
+
+def shown(value: Any, most: int = 40) -> str:
+    """A value for a message: a number of 400 digits, or a text without end, is cut."""
+    try:
+        text = str(value)
+    except ValueError:  # an integer of thousands of digits
+        return f"a number of {value.bit_length()} bits"
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 @dataclass(frozen=True)
 class ModelOptions:
     """The transformer of model/transformer.py."""
 
-    vocabulary: int = option(4000, "pieces of the tokeniser, tags and 256 bytes included", least=1)
-    width: int = option(128, "width d of the hidden states", least=1)
-    blocks: int = option(4, "transformer blocks", least=1)
-    heads: int = option(4, "attention heads; width / heads must be even", least=1)
+    vocabulary: int = option(4000, "pieces of the tokeniser, tags and 256 bytes included", least=1, most=1_000_000)
+    width: int = option(128, "width d of the hidden states", least=1, most=16_384)
+    blocks: int = option(4, "transformer blocks", least=1, most=1024)
+    heads: int = option(4, "attention heads; width / heads must be even", least=1, most=8192)
 
 
 @dataclass(frozen=True)
 class TrainOptions:
     """The training loop of training/train.py."""
 
-    epochs: int = option(2, "passes over the training data", least=1)
+    epochs: int = option(2, "passes over the training data", least=1, most=1_000_000)
     learning_rate: float = option(4e-3, "AdamW's peak learning rate: linear warm-up over a tenth "
                                   "of the run, then cosine decay to 0", least=0)
-    batch_tokens: int = option(1024, "tokens per batch, padding included", least=1)
+    batch_tokens: int = option(1024, "tokens per batch, padding included", least=1, most=10_000_000)
     weight_decay: float = option(0.01, "weight decay of AdamW, on matrices only", least=0)
     standard_weight: float = option(1.0, "weight of the loss on the standard's tokens; below 1 is "
                                     "the control that merely down-weights the standard", least=0)
     max_grad_norm: float = option(1.0, "maximum gradient norm, to which larger gradients are "
-                                  "scaled down; 0: no clipping", least=0)
+                                  "scaled down; 0: off, no clipping", least=0)
     dropout: float = option(0.0, "share of the features of each block's two outputs set to 0",
                             least=0, most=0.9)
-    extra_steps: float = option(0.0, "further steps, as a share of those of the epochs", least=0)
+    extra_steps: float = option(0.0, "further steps, as a share of those of the epochs", least=0,
+                                most=100)
     batch_seed: int = option(0, "if not 0, another batch order at the same seed", least=0)
     seed: int = option(1, "seed of initial weights, batch order and probe noise", least=0)
 
@@ -83,8 +113,8 @@ class DecoupleOptions:
     normalised: bool = option(False, "divide states by their length first, so that shrinking them "
                               "does not lower the penalty")
     prior: str = option("normal", "prior of the probe's weights", choices=PRIORS)
-    probe_states: int = option(4096, "states gathered per refit", least=64)
-    probe_steps: int = option(150, "Adam steps per refit", least=1)
+    probe_states: int = option(4096, "states gathered per refit", least=64, most=10_000_000)
+    probe_steps: int = option(150, "Adam steps per refit", least=1, most=1_000_000)
 
 
 PRETRAIN = TrainOptions(epochs=3, learning_rate=3e-3)  # chosen on dev, for plain fine-tuning

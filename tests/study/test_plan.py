@@ -109,11 +109,13 @@ def tiny(**changes):
     ({"seeds": [True]}, r"seeds\[0\] is true"), ({"seeds": 3}, "expected seeds, a list"),
     (tiny(colour=1), "settings.tiny: unknown 'colour'; expected some of corpus, model"),
     (tiny(train={"epoch": 1}), "settings.tiny.train: unknown 'epoch'; expected some of epochs"),
-    (tiny(train={"epochs": 0}), "train.epochs: 0 is not within 1 to any number"),
+    (tiny(train={"epochs": 0}), "train.epochs: 0 is not within 1 to 1000000"),
     (tiny(train={"epochs": 1.5}), "train.epochs: expected int, found 1.5"),
     (tiny(train={"epochs": True}), "train.epochs: expected int, found true"),
+    (tiny(train={"learning_rate": 10**400}), "learning_rate: expected float, found 1000"),
+    ({"seeds": [10**400]}, "expected different whole numbers from 1 to 4294967295"),
     (tiny(train={"dropout": float("nan")}), "train.dropout: nan is not within 0 to 0.9"),
-    (tiny(decouple={"labels": "some"}), "decouple.labels: 'some' is unknown; expected one of one-vs-rest"),
+    (tiny(decouple={"labels": "some"}), "decouple.labels: some is not one of one-vs-rest"),
     (tiny(decouple={"frozen": 1}), "decouple.frozen: expected bool, found 1"),
     (tiny(corpus={"varieties": 3}), "corpus.varieties: expected a text, found 3"),
     (tiny(beam=0), "settings.tiny.beam: 0 is no whole number from 1 on"),
@@ -133,7 +135,9 @@ def test_a_mistake_in_a_plan_is_named_with_its_place(write_plan, changes, says):
         read_plan(write_plan(**changes))
 
 
-@pytest.mark.parametrize("text, says", [("{", r"plan.json:1:2: not JSON"), ("[]", r"expected an object, found \[\]")])
+@pytest.mark.parametrize("text, says", [
+    ("{", r"plan.json:1:2: not JSON"), ("[]", r"expected an object, found \[\]"),
+    ("[" * 100_000, "not JSON that can be read"), ('{"seeds": [' + "9" * 9000 + "]}", "not JSON that can be read")])
 def test_a_file_that_is_no_plan(tmp_path, text, says):
     (tmp_path / "plan.json").write_text(text, encoding="utf-8")
     with pytest.raises(TinyDecoupleError, match=says):

@@ -1,6 +1,5 @@
 """Pictures of a comparison, if matplotlib is there; the same numbers stand in the table and in the log."""
 
-import json
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinydecouple.files import locked, write
+from tinydecouple.training.validate import read_records
 
 COLOURS = ("tab:orange", "tab:blue", "tab:green", "tab:purple", "tab:red", "tab:brown", "tab:pink")  # arms, in order
 
@@ -133,14 +133,14 @@ def training(figure: Any, arms: dict[str, Path]) -> Any:
     """Losses, penalty, code length with its null, and angle between refreshes, over steps; one line style per layer."""
     axes = figure.subplots(2, 2).ravel()
     for colour, (arm, path) in zip(COLOURS, arms.items()):
-        log = [json.loads(line) for line in (path / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+        log = read_records(path / "log.jsonl")
         axes[0].plot(*series(log, "loss", 50), color=colour, alpha=0.6, label=f"{arm}, train")
         axes[0].plot(*series(log, "dev_loss"), "o-", color=colour, markersize=3, label=f"{arm}, dev")
         layers = list(dict.fromkeys(r["layer"] for r in log if "layer" in r))
         for layer, style in zip(layers, ("-", "--", "-.", ":") * len(layers)):
             label = arm if len(layers) == 1 else f"{arm}, layer {layer}"
             here = [r for r in log if r.get("layer") == layer]
-            inside = log if len(layers) == 1 else [{"step": r["step"], "penalty": r["penalty_by_layer"][str(layer)]}
+            inside = log if len(layers) == 1 else [{"step": r["step"], "penalty": r["penalty_by_layer"].get(str(layer))}
                                                    for r in log if "penalty_by_layer" in r]
             axes[1].plot(*series(inside, "penalty", 50), style, color=colour, label=label)
             axes[2].plot(*series(here, "code_bits"), "o" + style, color=colour, markersize=3, label=label)

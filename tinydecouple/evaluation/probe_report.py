@@ -4,16 +4,15 @@ The states may be those of a run, or any in a file, so that it serves people wit
 """
 
 import warnings
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.evaluation.npz import read_arrays
 from tinydecouple.evaluation.report import markdown
 from tinydecouple.method.codelength import (
     compression,
@@ -70,11 +69,7 @@ def read_states(path: Path, standard: str | None) -> States:
     Without keys each state counts as a sentence of its own. The standard becomes class 0. Raises
     TinyDecoupleError for a file that cannot be read, lacks an array, or holds states that no probe can use.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ("h", "y", "names", "keys") if name in file.files}
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, BadZipFile, zlib.error):
-        raise TinyDecoupleError(f"{path}: not a readable .npz file of plain arrays; write one with np.savez") from None
+    arrays = read_arrays(path)
     if missing := [name for name in ("h", "y", "names") if name not in arrays]:
         raise TinyDecoupleError(f"{path}: lacks {', '.join(missing)}; expected h, y, names and, if known, keys")
     h, y, names = arrays["h"], arrays["y"], [text_of(name) for name in np.atleast_1d(arrays["names"])]

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from tinydecouple.errors import TinyDecoupleError
 
+MOST_PARAMETERS = 2**28  # 1 GB of weights; AdamW and gradients take three times that on top
+
 
 def rotations(start: int, t: int, features: int, like: Tensor) -> Tensor:
     """(t, d/2a) unit complex numbers exp(i * angle), for t positions from `start` on.
@@ -121,6 +123,10 @@ class Transformer(nn.Module):
         if width % heads or (width // heads) % 2:
             raise TinyDecoupleError(f"`width` {width} over `heads` {heads}: width / heads must be "
                                     "a whole, even number")
+        if (parameters := vocabulary * width + 12 * blocks * width**2) > MOST_PARAMETERS:
+            raise TinyDecoupleError(
+                f"`width` {width}, `blocks` {blocks}, `vocabulary` {vocabulary}: {parameters:,} "
+                f"parameters; expected at most {MOST_PARAMETERS:,}")
         self.features = width // heads  # per head
         self.embedding = nn.Embedding(vocabulary, width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(blocks))

@@ -6,10 +6,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.options import DecoupleOptions, TrainOptions
+from tinydecouple.options import DecoupleOptions, TrainOptions, fault, shown
 
 NAME = re.compile(r"[a-z0-9][a-z0-9.+-]*")  # of a folder, on every system
 
@@ -23,6 +21,8 @@ def read_json(path: Path) -> Any:
         raise TinyDecoupleError(f"{path}:{error.lineno}:{error.colno}: not JSON ({error.msg})") from None
     except UnicodeDecodeError:
         raise TinyDecoupleError(f"{path}: not UTF-8; convert it") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets without end
+        raise TinyDecoupleError(f"{path}: not JSON that can be read ({shown(error, 80)})") from None
 
 
 def check_names(given: Any, known: Any, where: str) -> None:
@@ -46,25 +46,20 @@ def read_options(defaults: Any, given: Any, where: str) -> Any:
 
 
 def is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300
 
 
 def checked(option: Any, value: Any, where: str) -> Any:
     """A value for an option of its type and within its limits."""
-    kind, limits = type(option.default), option.metadata
+    kind = type(option.default)
     if kind is float and is_number(value):
         value = float(value)
     fits = isinstance(value, str) or value is None if option.default is None else type(value) is kind
     if not fits:
         raise TinyDecoupleError(f"{where}.{option.name}: expected {'a text' if kind is type(None) else kind.__name__}, "
-                                f"found {json.dumps(value)}")
-    if choices := limits.get("choices"):
-        if value not in choices:
-            raise TinyDecoupleError(f"{where}.{option.name}: {value!r} is unknown; expected one of "
-                                    f"{', '.join(choices)}")
-    if kind in (int, float) and not limits.get("least", -np.inf) <= value <= limits.get("most", np.inf):
-        raise TinyDecoupleError(f"{where}.{option.name}: {value} is not within {limits.get('least', '')} to "
-                                f"{limits.get('most', 'any number')}")
+                                f"found {shown(json.dumps(value))}")
+    if wrong := fault(value, option.metadata):
+        raise TinyDecoupleError(f"{where}.{option.name}: {wrong}")
     return value
 
 

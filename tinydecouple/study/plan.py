@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.options import PRETRAIN, DecoupleOptions, ModelOptions, TrainOptions
+from tinydecouple.options import MOST, PRETRAIN, DecoupleOptions, ModelOptions, TrainOptions, shown
 from tinydecouple.study.checks import check_name, check_names, is_number, read_changes, read_json, read_options
 from tinydecouple.study.conditions import CONDITIONS, Arm, apply
 from tinydecouple.study.trials import read_trials
@@ -195,7 +195,7 @@ def check_arm(arm: Arm, setting: Setting, where: str) -> Arm:
 
 def read_seeds(given: list[Any], where: str) -> tuple[int, ...]:
     for i, seed in enumerate(given):
-        if type(seed) is not int or seed < 1 or seed in given[:i]:
-            raise TinyDecoupleError(f"{where}: seeds[{i}] is {json.dumps(seed)}; expected different whole numbers from "
-                                    "1 on")
+        if type(seed) is not int or not 1 <= seed <= MOST[int] or seed in given[:i]:
+            raise TinyDecoupleError(f"{where}: seeds[{i}] is {shown(json.dumps(seed))}; expected different whole "
+                                    f"numbers from 1 to {MOST[int]}")
     return tuple(given)

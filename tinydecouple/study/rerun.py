@@ -1,6 +1,5 @@
 """A run made again from its configuration alone, and where the two differ."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -10,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.options import DecoupleOptions, ModelOptions, TrainOptions
 from tinydecouple.study.cells import train_arms
 from tinydecouple.study.conditions import Arm
 from tinydecouple.text.readers import CorpusOptions
-from tinydecouple.training.checkpoint import load_model, open_run, read_config
+from tinydecouple.training import validate
+from tinydecouple.training.checkpoint import load_config, load_model, open_run
 from tinydecouple.training.pipeline import finetune, new_tokenizer, pretrain, run_corpus
 from tinydecouple.training.record import changes, machine, sessions
 
@@ -39,7 +38,7 @@ def parts(run: Path) -> dict[str, Path]:
 
     Raises TinyDecoupleError if one is missing or not complete.
     """
-    config = read_config(run)
+    config = load_config(run)
     if config["kind"] == "demo":
         found = {name: run / name for name in (PRETRAINED, *(arm["name"] for arm in config["arms"]))}
     else:
@@ -55,7 +54,7 @@ def rerun(run: Path, folder: Path, device: torch.device, say: Callable[[str], No
     run: pretrained, fine-tuned (what it started from is pretrained again, too) or a demo's. A rerun that was cut off
     goes on. Raises TinyDecoupleError if the corpus has changed since, or `folder` holds something else.
     """
-    originals, config, corpus = parts(run), read_config(run), run_corpus(run)
+    originals, config, corpus = parts(run), load_config(run), run_corpus(run)
     with open_run(folder, {"kind": "rerun", "of": config}, overwrite=False):
         corpus_options, model_options = CorpusOptions(**config["corpus"]), ModelOptions(**config["model"])
         first = TrainOptions(**config["train" if config["kind"] == "pretrain" else "pretrain"])
@@ -90,10 +89,8 @@ def compare(run: Path, again: Path) -> Found:
 
 
 def read_records(run: Path) -> list[dict[str, Any]]:
-    try:
-        return [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError) as error:
-        raise TinyDecoupleError(f"{run / 'log.jsonl'}: damaged ({error})") from None
+    """The log of a run, checked."""
+    return validate.read_records(run / "log.jsonl")
 
 
 def weight_differences(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> list[str]:

@@ -17,7 +17,7 @@ from tinydecouple.files import write_json
 from tinydecouple.options import DecoupleOptions, TrainOptions
 from tinydecouple.study.rerun import PRETRAINED, compare, read_records
 from tinydecouple.text.corpus import ParallelCorpus
-from tinydecouple.training.checkpoint import load_checkpoint, read_config
+from tinydecouple.training.checkpoint import load_checkpoint, load_config
 from tinydecouple.training.pipeline import finetune
 from tinydecouple.training.record import machine
 
@@ -36,9 +36,9 @@ class Check:
 
 def checks(run: Path, corpus: ParallelCorpus, device: torch.device, scoring: float) -> list[Check]:
     """Every check of a complete demo in `run`; scoring: seconds that translating and scoring took."""
-    arms = [arm["name"] for arm in read_config(run)["arms"]]
+    arms = [arm["name"] for arm in load_config(run)["arms"]]
     logs = {name: read_records(run / name) for name in (PRETRAINED, *arms)}
-    configs = {name: read_config(run / name) for name in logs}
+    configs = {name: load_config(run / name) for name in logs}
     options = {name: configs[name]["decouple"] for name in arms}
     found = [loss_fell(name, log, configs[name]["train"]["epochs"]) for name, log in logs.items()]
     for name in arms:
@@ -74,7 +74,7 @@ def penalty_fell(name: str, log: list[dict[str, Any]], unpenalised: list[dict[st
 
 def resumes(run: Path, name: str, corpus: ParallelCorpus, device: torch.device) -> Check:
     """The arm trained once more, cut off half-way and resumed, has the bits of the arm that was not cut off."""
-    started, config = time.perf_counter(), read_config(run / name)
+    started, config = time.perf_counter(), load_config(run / name)
     options = TrainOptions(**config["train"]), DecoupleOptions(**config["decouple"])
     checked = [record["step"] for record in read_records(run / name) if "dev_loss" in record]  # and saved; the end, too
     cut = min(checked[len(checked) // 2] + 1, checked[-1] - 1)

@@ -21,9 +21,9 @@ def read_trials(given: Any, arms: list[Arm], where: str) -> dict[str, dict[str, 
         return {arm.name: {arm.name: {}} for arm in arms}
     check_names(given, ("count", "seed", "space", "also"), where)
     count, seed = given.get("count", 8), given.get("seed", 1)
-    if type(count) is not int or count < 1 or type(seed) is not int or seed < 0:
+    if type(count) is not int or not 1 <= count <= 1000 or type(seed) is not int or seed < 0:
         raise TinyDecoupleError(f"{where}: count {json.dumps(count)} and seed {json.dumps(seed)} are to be whole "
-                                "numbers, from 1 and 0 on")
+                                "numbers, from 1 to 1000 and from 0 on")
     also = given.get("also", {})
     check_names(also, [arm.name for arm in arms], f"{where}.also")
     trials: dict[str, dict[str, dict[str, Any]]] = {arm.name: {} for arm in arms}

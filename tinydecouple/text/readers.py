@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.files import read_regular
 from tinydecouple.options import option
 from tinydecouple.text.assemble import complete_split, join, keep, working_dialects
 from tinydecouple.text.corpus import ParallelCorpus, check_usable, subsample, unusable
@@ -38,7 +39,7 @@ REGIONS = {  # of varieties known by their ISO 639-3 code; those of MADAR's citi
 class CorpusOptions:
     corpus: str = option("phrasebook", "phrasebook (25 Arabic cities), family (pseudo-languages), or a path: a TSV "
                          "file, or a folder of MADAR, FLORES, MediaWiki (or several: core,skins), Tatoeba, or of "
-                         "aligned plain files (name.de, name.nds)")
+                         "aligned plain files (name.de, name.nds)", path=True)
     format: str = option("auto", "format of the text at the path", choices=("auto", *FORMATS))
     standard: str | None = option(None, "the dominant variety of text on disk; default: msa for MADAR, arb for FLORES")
     pivot: str | None = option(None, "its variety outside the family, or none; default: English where the format "
@@ -52,9 +53,9 @@ class CorpusOptions:
     noise: float = option(0.0, "share of source pieces dropped when pretraining copies the standard", least=0,
                           most=0.9)
     held_out: float = option(0.1, "share of keys held out for dev, and as many for test", least=0, most=0.5)
-    keys: int = option(3000, "meanings drawn from the phrasebook or the family", least=1)
+    keys: int = option(3000, "meanings drawn from the phrasebook or the family", least=1, most=10_000_000)
     tables: str | None = option(None, "folder of the phrasebook's tables, such as a copy that you edit; "
-                                "default: data_samples/phrasebook")
+                                "default: data_samples/phrasebook", path=True)
     overlap: float = option(0.5, "share of a pseudo-dialect's words that derive from the standard's", least=0, most=1)
     corpus_seed: int = option(1, "seed for drawing, splitting and subsampling", least=0)
     sample_seed: int = option(0, "another seed for subsampling alone; 0: the corpus seed", least=0)
@@ -84,7 +85,7 @@ def load_corpus(options: CorpusOptions, strict: bool = True) -> ParallelCorpus:
         raise TinyDecoupleError(f"`standard`, `pivot` and `format` go with a path; the {options.corpus} knows its own")
     if options.corpus == "phrasebook":
         corpus = phrasebook_corpus(options.keys, options.held_out, options.corpus_seed, options.table_folder)
-        made_from = {name: hashlib.sha256((options.table_folder / name).read_bytes()).digest() for name in FILES}
+        made_from = {name: hashlib.sha256(read_regular(options.table_folder / name)).digest() for name in FILES}
         corpus = choose(replace(corpus, fingerprint=fingerprint(made_from)), options)
     elif options.corpus == "family":
         corpus = family_corpus(options.keys, options.overlap, options.held_out, options.corpus_seed)
@@ -212,6 +213,16 @@ def listed_names(text: str | None) -> list[str]:
 def listed_paths(corpus: str) -> list[Path]:
     """The path, or those in a list such as "core/i18n,skins"; a path that has a comma in its name is one path."""
     return [Path(corpus)] if Path(corpus).exists() else [Path(part) for part in corpus.split(",") if part]
+
+
+def is_read(options: CorpusOptions, path: Path) -> bool:
+    """Whether a file that exists is one that the corpus is read from, or lies in a folder that it is read from."""
+    if options.corpus in MADE:
+        roots = [options.table_folder] if options.corpus == "phrasebook" else []
+    else:
+        roots = [root for root in listed_paths(options.corpus) if root.exists()]
+    return path.is_file() and any(root.resolve() in path.resolve().parents if root.is_dir() else root.samefile(path)
+                                  for root in roots)
 
 
 def region_of(options: CorpusOptions, standard: str, variety: str) -> str:

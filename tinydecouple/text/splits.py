@@ -11,7 +11,7 @@ from unicodedata import normalize
 import numpy as np
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.text.hygiene import shorten
+from tinydecouple.text.hygiene import shorten, sorted_marks
 
 HUB = 3  # keys; a text in more of them is a hub
 DIGIT = re.compile(r"\d")
@@ -25,7 +25,7 @@ def fold(text: str) -> str:
     one Greek mark into a letter.
     """
     if not text.isascii():
-        text = normalize("NFKD", text)
+        text = normalize("NFKD", sorted_marks(text))
     return DIGIT.sub("0", DROPPED.sub("", text).casefold())
 
 

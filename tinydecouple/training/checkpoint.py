@@ -24,23 +24,32 @@ import torch
 
 import tinydecouple
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.files import locked, write, write_json
+from tinydecouple.files import locked, read_regular, write, write_json
 from tinydecouple.model.transformer import Transformer
 from tinydecouple.options import FORWARD
 from tinydecouple.text.tokenizer import Tokenizer
 from tinydecouple.training.overwrite import clear, in_passing
+from tinydecouple.training.validate import check_config
+from tinydecouple.training.validate_checkpoint import (
+    check_archive,
+    check_state,
+    check_tokenizer,
+    check_weights,
+    weights_of,
+)
 
 MARKER = "run directory of tinydecouple 7d1f0c52b6a94e38"  # many programs write a config.json
 LAST, BEFORE = "checkpoint.pt", "checkpoint-before.pt"
+MOST_CONFIG = 2**20  # bytes of config.json
 DIGITS = 64  # of a SHA-256
 
 
 def _config_at(run: Path) -> dict[str, Any] | None:
     """config.json, or None if there is none that this program wrote."""
     try:
-        config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+        config = json.loads(read_regular(run / "config.json", MOST_CONFIG).decode("utf-8"))
         return config if config["marker"] == MARKER and {"version", "kind"} <= set(config) else None
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, TinyDecoupleError):
         return None
 
 
@@ -59,6 +68,11 @@ def read_config(run: Path) -> dict[str, Any]:
                                 f"{tinydecouple.__version__}; run it again with `overwrite` or "
                                 "under another `run`")
     return config
+
+
+def load_config(run: Path) -> dict[str, Any]:
+    """read_config, with every option checked; raises TinyDecoupleError for a damaged one, too."""
+    return check_config(read_config(run), run / "config.json")
 
 
 @contextmanager
@@ -166,18 +180,19 @@ def _newest(run: Path) -> tuple[dict[str, Any] | None, str]:
 def _read_checkpoint(path: Path) -> dict[str, Any]:
     """Raises TinyDecoupleError for a file that is not as it was written, or of another run."""
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
         payload, digest = content[:-DIGITS], content[-DIGITS:]
         if hashlib.sha256(payload).hexdigest().encode("ascii") != digest:
             raise ValueError("its SHA-256 differs")
+        check_archive(BytesIO(payload), path)
         state = torch.load(BytesIO(payload), map_location="cpu", weights_only=True)
-        _ = state["complete"], state["step"], state["model"], state["tokenizer"], state["log"]
-    except OSError:  # not readable is not damaged
+        check_state(state, path)
+    except (OSError, TinyDecoupleError):  # not readable is not damaged
         raise
     except Exception as error:  # torch reports a damaged file by many types
         reason = shorten(repr(error), 80, placeholder=" …")
         raise TinyDecoupleError(f"{path}: damaged ({reason})") from None
-    if state["config_sha256"] != _config_sha256(path.parent):
+    if state.get("config_sha256") != _config_sha256(path.parent):
         raise TinyDecoupleError(f"{path}: belongs to another configuration than config.json")
     return state
 
@@ -204,8 +219,10 @@ def load_model(run: Path, device: torch.device, unedited: bool = False
         raise TinyDecoupleError(
             f"{run}: holds no completely trained model; run its training command again, which goes "
             "on where it stopped (of a demo, name the folder of one arm)")
-    tokenizer = Tokenizer(state["tokenizer"].numpy().tobytes())
+    check_config(config, run / "config.json")
+    tokenizer = check_tokenizer(state["tokenizer"], config["model"]["vocabulary"], run / LAST)
     sizes = {**config["model"], "vocabulary": tokenizer.size}
+    check_weights(state["model"], weights_of(sizes), run / LAST)
     model = Transformer(**sizes)
     model.load_state_dict(state["model"])
     return model.to(device).eval(), tokenizer, config

@@ -109,8 +109,9 @@ class Decoupler:
         self.last = estimate.astype(np.float32)
         if self.basis is None or not options.frozen:
             self.basis, self.mean = self.last, mean
-            self.erase = (self.basis, self.basis)
-            if options.form == "leace":
+            if options.form == "reject":
+                self.erase = (self.basis, self.basis)
+            elif options.form == "leace":
                 eraser = leace(h, y)
                 self.erase = eraser.left.astype(np.float32), eraser.right.astype(np.float32)
         kl, cross_entropy = variational_bits(self.probe, h, y, rng, samples=1)
@@ -170,18 +171,20 @@ class Decoupler:
                   "right": right,
                   **{f"probe.{name}": a for name, a in self.probe.parameters.items()},
                   **{f"null.{name}": a for name, a in self.null.parameters.items()}}
-        return {"refreshes": self.refreshes, "head": self.head.state() if self.head else None,
+        head = self.head.state() if self.head else {}
+        return {"refreshes": self.refreshes, **{f"head.{name}": a for name, a in head.items()},
                 **{name: torch.from_numpy(a.copy()) for name, a in arrays.items() if a is not None}}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from what `state` returned."""
         arrays = {name: value.numpy().copy() for name, value in state.items()
-                  if name not in ("refreshes", "head")}
+                  if name != "refreshes"}
         self.refreshes, self.mean = state["refreshes"], arrays["mean"]
         self.basis, self.last = arrays.get("basis"), arrays.get("last")
         self.erase = (arrays["left"], arrays["right"]) if "left" in arrays else None
         if self.head:
-            self.head.restore(state["head"])
+            self.head.restore({name.removeprefix("head."): a for name, a in state.items()
+                               if name.startswith("head.")})
         for name in ("probe", "null"):
             parameters = {full.removeprefix(f"{name}."): a for full, a in arrays.items()
                           if full.startswith(f"{name}.")}

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.model.transformer import Transformer
+from tinydecouple.options import shown
 from tinydecouple.training.batches import NO_VARIETY, Batch, Example, bucket, collate
 
 BATCH_TOKENS = 4096  # tokens per batch when only the forward pass runs
@@ -21,7 +22,7 @@ def parse_layers(text: str, blocks: int) -> tuple[int, ...]:
     try:
         layers = tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise TinyDecoupleError(f"`layer` {text!r}: expected numbers separated by commas, "
+        raise TinyDecoupleError(f"`layer` {shown(text)!r}: expected numbers separated by commas, "
                                 "such as 1 or 1,3") from None
     for i, layer in enumerate(layers):
         if not 0 <= layer <= blocks:

@@ -6,7 +6,6 @@ and decoupled runs, so that a study's conditions differ in what they name and in
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -104,14 +103,19 @@ class Adversary:
         weights = weights.to(h)
         return F.linear(h, weights[:, :-1], weights[:, -1])
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Tensor]:
+        """Weights and Adam's moments, which are 0 before the first step."""
+        zero = torch.zeros_like(self.weights)
+        moments = {"step": torch.zeros(()), "exp_avg": zero, "exp_avg_sq": zero,
+                   **self.optimizer.state.get(self.weights, {})}
         return {"weights": self.weights.detach().clone(),
-                "optimizer": deepcopy(self.optimizer.state_dict())}
+                **{name: value.detach().clone() for name, value in moments.items()}}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: dict[str, Tensor]) -> None:
         with torch.no_grad():
             self.weights.copy_(state["weights"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.state[self.weights] = {name: value.clone() for name, value in state.items()
+                                              if name != "weights"}
 
 
 def edited(h: Tensor, left: np.ndarray, right: np.ndarray, mean: np.ndarray | None) -> Tensor:

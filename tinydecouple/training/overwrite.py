@@ -68,8 +68,9 @@ def _ours(path: Path, names: tuple[str, ...], folders: dict[Path, tuple[str, ...
 def _parts(run: Path, config: dict[str, Any]) -> dict[Path, tuple[str, ...]]:
     """Folders inside a run that belong to it, with the names of the files they may hold."""
     runs = {}
-    if config["kind"] == "demo":
-        runs = {run / name: RUN for name in ("pretrained", *_arms(config))}
+    if config["kind"] in ("demo", "rerun"):
+        made = config.get("of", config)  # a rerun holds what the run of its configuration was
+        runs = {run / name: RUN for name in ("pretrained", "finetuned", *_arms(made))}
     parts = {folder / name: RESULTS for folder in (run, *runs) for name in FOLDERS}
     return {folder: names for folder, names in {**runs, **parts}.items()
             if folder.is_dir() and not folder.is_symlink() and not folder.parent.is_symlink()}

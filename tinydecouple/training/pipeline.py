@@ -14,7 +14,7 @@ from tinydecouple.text.corpus import ParallelCorpus
 from tinydecouple.text.readers import CorpusOptions, load_corpus
 from tinydecouple.text.tokenizer import Tokenizer, train_tokenizer
 from tinydecouple.training.batches import finetuning_examples, pretraining_examples
-from tinydecouple.training.checkpoint import load_model, open_run, read_config
+from tinydecouple.training.checkpoint import load_config, load_model, open_run
 from tinydecouple.training.decoupler import Decoupler, class_count
 from tinydecouple.training.gather import parse_layers
 from tinydecouple.training.record import weights_sha256
@@ -97,7 +97,7 @@ def run_corpus(run: Path) -> ParallelCorpus:
 
     Raises TinyDecoupleError if its files have changed since.
     """
-    config = read_config(run)
+    config = load_config(run)
     options = CorpusOptions(**config["corpus"])
     corpus = load_corpus(options)
     if corpus.fingerprint != config["corpus_sha256"]:

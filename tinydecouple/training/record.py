@@ -9,7 +9,6 @@ import hashlib
 import math
 import os
 import platform
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 
 from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.messages import say
 from tinydecouple.model.transformer import Transformer
 
 DECISIVE = ("torch", "processor", "instructions", "threads", "device")  # on which bits depend
@@ -70,8 +70,8 @@ def session(run: Path, log: list[dict[str, Any]], step: int,
         told = [", ".join(f"{name} {pair[which]}" for name, pair in changed.items())
                 for which in (0, 1)]
         sure = "will" if set(changed) & set(DECISIVE) else "may"
-        print(f"{run}: begun with {told[0]}; goes on with {told[1]}: the result {sure} not be "
-              "bit for bit that of a run in one session", file=sys.stderr, flush=True)
+        say(f"{run}: begun with {told[0]}; goes on with {told[1]}: the result {sure} not be "
+            "bit for bit that of a run in one session")
     return now
 
 

@@ -37,6 +37,8 @@ from tinydecouple.training.schedule import (
     rate_at,
     total_steps,
 )
+from tinydecouple.training.validate import damaged, records_in
+from tinydecouple.training.validate_checkpoint import check_unfinished, check_weights
 
 CHECKPOINTS = 20  # per run without a probe: an interrupted run loses at most 5 %
 
@@ -91,7 +93,7 @@ def train(model: Transformer, tokenizer: Tokenizer, examples: list[Example], dev
     refreshes = next(iter(cores.values())).options.refreshes if cores else CHECKPOINTS
     every = max(1, math.ceil(total / refreshes))
     optimizer = make_optimizer(model, options)
-    resumed = resume(run, model, tokenizer, optimizer, cores)
+    resumed = resume(run, model, tokenizer, optimizer, cores, total)
     if resumed is None:
         return
     done, log = resumed
@@ -211,14 +213,23 @@ def save(run: Path, model: Transformer, tokenizer: Tokenizer, log: list[dict[str
 
 
 def resume(run: Path, model: Transformer, tokenizer: Tokenizer, optimizer: torch.optim.Optimizer,
-           cores: dict[int, Decoupler]) -> tuple[int, list[dict[str, Any]]] | None:
-    """Load what a run has saved: the next step and the log so far; None if it is complete.
+           cores: dict[int, Decoupler],
+           total: int) -> tuple[int, list[dict[str, Any]]] | None:
+    """Load what a run of `total` steps has saved: the next step and the log; None if complete.
 
-    Raises TinyDecoupleError if it was begun with another tokeniser: pieces have other numbers.
+    Raises TinyDecoupleError if it is damaged, or was begun with another tokeniser: pieces have
+    other numbers.
     """
     saved = load_checkpoint(run, mend=True)
     if saved is None:
         return 0, []
+    path = run / "checkpoint.pt"
+    check_weights(saved["model"], model.state_dict(), path)
+    log = records_in(saved["log"], path)
+    if not saved["complete"]:
+        check_unfinished(saved, optimizer, cores, total, path)
+        if [r["step"] for r in log if "loss" in r] != list(range(saved["step"])):
+            damaged(path, f"log: not one line for each step before {saved['step']}")
     restore_log(run, saved)
     model.load_state_dict(saved["model"])
     if saved["complete"]:
@@ -229,4 +240,4 @@ def resume(run: Path, model: Transformer, tokenizer: Tokenizer, optimizer: torch
     optimizer.load_state_dict(saved["optimizer"])
     for layer, core in cores.items():
         core.restore(saved["decouplers"][layer])
-    return saved["step"], [json.loads(line) for line in saved["log"].splitlines()]
+    return saved["step"], log

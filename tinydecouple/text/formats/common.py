@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.files import open_regular
 from tinydecouple.text.formats.foreign import refuse_foreign
 from tinydecouple.text.hygiene import clean_name, shorten, visible
 
@@ -58,7 +59,7 @@ class Reading:
     def open(self, path: Path) -> BinaryIO:
         """The file, open, its bytes noted for the fingerprint; raises TinyDecoupleError if it may not be read."""
         try:
-            file = path.open("rb")
+            file = open_regular(path)
         except OSError as error:
             raise TinyDecoupleError(f"{path}: cannot read this corpus ({error.strerror}); pass a TSV file or a "
                                     "folder of a known format") from None

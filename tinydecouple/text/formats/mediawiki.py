@@ -17,7 +17,7 @@ from tinydecouple.text.formats.common import Reading, Row, one_folder
 SHAPE = "i18n/<code>.json, a file per variety"
 USUAL = (None, "en")
 MESSAGE_FILE = re.compile(r"([a-z]{2,3}(?:-[a-z0-9]+)*)\.json")
-TAG = re.compile(r"<!--.*?-->|</?[a-zA-Z][^<>]*>|__[A-Z]+__", re.DOTALL)  # __NOTOC__ is a switch of the page
+TAG = re.compile(r"</?[a-zA-Z][^<>]*>|__[A-Z]+__")  # __NOTOC__ is a switch of the page
 INNERMOST = re.compile(r"""
     \{\{\{[^{}]*\}\}\}                                  # {{{parameter}}}
   | \{\{ (?P<template>[^{}\[\]]*) \}\}
@@ -25,6 +25,8 @@ INNERMOST = re.compile(r"""
   | \[ (?: (?:https?:|mailto:|//|&) [^\s\[\]{}]* | \$\d+ )? [ ] (?P<label>[^{}\[\]]*) \]  # no url left: it was {{…}}
   | \[ (?:https?:|mailto:|//) [^\s\[\]{}]* \]
 """, re.VERBOSE)
+DEEPEST = 40  # markup within markup; what is deeper stays as it is
+NO_CHARACTER = re.compile("&#[0-9]{9,};?")  # Unicode has fewer, and int() takes no number of thousands of digits
 FORMS = re.compile(r"\s*(?:PLURAL|GENDER)\s*:", re.IGNORECASE)
 REST = re.compile(r"\{\{|\}\}|\[\[|\]\]|\{\||\|\}")  # markup left open, or a table
 BROKEN = re.compile("[\0\t\n\r\ud800-\udfff]")   # in JSON, \u0000 and \ud83d spell a NUL and half a character
@@ -134,10 +136,21 @@ def plain_text(message: str) -> str:
     '''bold''' and switches such as __NOTOC__ go; parameters $1 stay, and so do the marks of lists and headings.
     From the inside out, so that a link may hold a plural or a plural a link.
     """
-    text, before = TAG.sub("", message), None
-    while text != before:
+    text = TAG.sub("", _without_comments(message))
+    for _ in range(DEEPEST):
         before, text = text, INNERMOST.sub(_visible, text)
-    return " ".join(html.unescape(re.sub("'{2,}", "", text)).split())
+        if text == before:
+            break
+    return " ".join(html.unescape(NO_CHARACTER.sub("\ufffd", re.sub("'{2,}", "", text))).split())
+
+
+def _without_comments(text: str) -> str:
+    """The text without <!-- comments -->; as a pattern, it would look for the end from each beginning anew."""
+    kept, at = [], 0
+    while (start := text.find("<!--", at)) >= 0 and (end := text.find("-->", start + 4)) >= 0:
+        kept.append(text[at:start])
+        at = end + 3
+    return "".join([*kept, text[at:]])
 
 
 def _visible(markup: re.Match[str]) -> str:

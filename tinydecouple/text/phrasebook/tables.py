@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.files import read_regular
 from tinydecouple.text.hygiene import clean
 
 PERSONS = ("1sm", "1sf", "2sm", "2sf", "3sm", "3sf", "1p", "3p")  # person, number, gender: how words agree
@@ -87,10 +88,11 @@ def read_table(path: Path, required: tuple[str, ...],
     are the same, and no invisible mark gets into a sentence.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")  # not at U+2028 and the like, as splitlines does
+        text = read_regular(path).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
         raise TinyDecoupleError(f"{path}: cannot read this table ({reason}); the phrasebook needs it") from None
+    lines = text.split("\n")  # not at U+2028 and the like, as splitlines does
     columns = [clean(name)[0] for name in lines[0].split("\t")]
     named = (*required, *optional)
     for name in (*required, *columns):
