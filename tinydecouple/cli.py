@@ -2,7 +2,7 @@
 
 import argparse
 import contextlib
-import dataclasses
+import errno
 import os
 import sys
 from importlib import import_module
@@ -12,12 +12,14 @@ from typing import Any, NoReturn
 import tinydecouple
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.messages import flagged, say
-from tinydecouple.options import MOST, DecoupleOptions, ModelOptions, TrainOptions, fault, shown
+from tinydecouple.options import PRETRAIN, DecoupleOptions, ModelOptions, TrainOptions
+from tinydecouple.parsing import add_options, number, text
 from tinydecouple.study.conditions import DEMO, demo_arms
+from tinydecouple.study.plan import known_plans
 from tinydecouple.text.corpus import SPLITS
 from tinydecouple.text.readers import MADE, CorpusOptions
 
-PRETRAIN, FINETUNE = TrainOptions(epochs=3, learning_rate=3e-3), TrainOptions()  # chosen on dev, for plain fine-tuning
+FINETUNE = TrainOptions()  # chosen on dev, for plain fine-tuning
 ON_DISK = {"vocabulary": 800, "pretrain_epochs": 12, "epochs": 8}  # chosen on dev, for plain, of MediaWiki's messages
 CORPUS = CorpusOptions.__dataclass_fields__["corpus"].metadata  # the corpus command takes it by place
 SMOKE = {"run": Path("runs/smoke"), "keys": 150, "per_variety": 30, "trickle": 5, "width": 32, "blocks": 3,
@@ -33,41 +35,6 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise TinyDecoupleError(f"{message}; see {self.prog} --help")
-
-
-def number(kind: type, limits: Any) -> Any:
-    """A converter that keeps a number within the range its option states."""
-    def convert(text: str) -> Any:
-        try:
-            value = kind(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"invalid {kind.__name__} value: {shown(text)!r}") from None
-        if wrong := fault(value, {"most": MOST[kind], **limits}):
-            raise argparse.ArgumentTypeError(wrong)
-        return value
-    return convert
-
-
-def text(given: str) -> str:
-    """An option's text as UTF-8, whatever the locale."""
-    try:
-        return os.fsencode(given).decode("utf-8")
-    except UnicodeDecodeError:
-        raise argparse.ArgumentTypeError(f"{shown(given)!r} is not UTF-8") from None
-
-
-def add_options(parser: argparse.ArgumentParser, defaults: Any, prefix: str = "", without: str = "") -> None:
-    """One option per field of a dataclass, with its help and default."""
-    group = parser.add_argument_group(f"{prefix}{type(defaults).__name__.removesuffix('Options').lower()}")
-    for f in dataclasses.fields(defaults):
-        if f.name == without:
-            continue
-        value = getattr(defaults, f.name)
-        kind = {"action": argparse.BooleanOptionalAction} if isinstance(value, bool) else {
-            "type": str if f.metadata.get("path") else text if value is None or isinstance(value, str) else number(
-                type(value), f.metadata),
-            "choices": f.metadata.get("choices")}
-        group.add_argument(f"--{prefix}{f.name}".replace("_", "-"), default=value, help=f.metadata["help"], **kind)
 
 
 def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParser:
@@ -149,6 +116,21 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     score.add_argument("--against", type=Path, help="run to compare with, such as one of strength 0")
     score.add_argument("--split", choices=SPLITS[1:], default="dev", help="choose on dev; read test once")
 
+    study = command("study", "conditions x seeds: each cell once, in a folder of its own; stops and resumes "
+                    "anywhere")
+    study.add_argument("--plan", type=text, help=f"JSON file, or one of: {', '.join(known_plans())}; default: primary")
+    study.add_argument("--quick", action="store_true", help="the plan quick: three conditions, two seeds, minutes")
+    study.add_argument("--run", type=Path, default=Path("runs/study"), help="folder of the cells")
+    study.add_argument("--workers", type=number(int, {"least": 1, "most": 1024}), default=1,
+                       help="cells made side by side, each in a process with one thread")
+    study.add_argument("--setting", type=text, help="only cells of this setting")
+    study.add_argument("--cell", type=text, nargs=2, metavar=("CONDITION", "SEED"), help="only this cell; for a "
+                       "scheduler")
+    study.add_argument("--rerun", action="store_true", help="make damaged cells, and those of another configuration, "
+                       "anew")
+    study.add_argument("--final", type=int, nargs="?", const=1, choices=(1, 2), help="translate fresh meanings that "
+                       "no cell has read, with every cell of the plan: the first 600, or the second")
+
     bench = command("bench", "measure speed beside its peers, and how cost grows with size; a few minutes")
     bench.add_argument("--rounds", type=number(int, {"least": 1, "most": 1000}), default=5,
                        help="times that each is measured")
@@ -167,7 +149,8 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
         sub.add_argument("--beam", type=number(int, {"least": 1, "most": 1000}), default=1,
                          help="hypotheses per sentence; 1 is greedy")
     for sub in (demo, pre, fine, say, probe, score, again, bench):
-        sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the model runs")
+        sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
+                         help="where the model runs; training on cuda multiplies matrices in bfloat16")
     return top
 
 
@@ -224,7 +207,8 @@ def main(argv: list[str] | None = None) -> None:
         discard(sys.stderr)
     except OSError as error:  # a disk that is full, a place one may not write to
         discard(sys.stdout)  # what could not be written is not tried again
-        fail(f"{error.filename or 'file system'}: {error.strerror or error}")
+        full = error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)  # of a file, files.write names it
+        fail(f"{error.filename or ('standard output' if full else 'file system')}: {error.strerror or error}")
     except KeyboardInterrupt:
         fail("interrupted; training goes on from its last checkpoint, by the same command without --overwrite", 130)
     except (MemoryError, RuntimeError) as error:

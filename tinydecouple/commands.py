@@ -25,7 +25,10 @@ from tinydecouple.options import DecoupleOptions, ModelOptions, TrainOptions
 from tinydecouple.study import smoke
 from tinydecouple.study.cells import score_run, train_arms
 from tinydecouple.study.conditions import apply, choose_arms, demo_arms
+from tinydecouple.study.plan import chosen_cells, read_plan
 from tinydecouple.study.rerun import compare, rerun
+from tinydecouple.study.runner import run_final, run_plan
+from tinydecouple.study.status import choose, read_records, status
 from tinydecouple.text.hygiene import clean
 from tinydecouple.text.readers import CorpusOptions, load_corpus, region_of
 from tinydecouple.training.batches import prompt
@@ -163,6 +166,23 @@ def evaluate_command(args: argparse.Namespace) -> None:
     text = f"{report.summary(result, args.split)}\n{report.dialect_rows(result)}"
     write(args.run / args.split / "table.md", text)
     print(text)
+
+
+def study_command(args: argparse.Namespace) -> None:
+    plan = read_plan(args.plan or ("quick" if args.quick else "primary"))
+    cells = chosen_cells(plan, args.setting, args.cell)
+    if args.final:
+        run_final(args.run, plan, cells, args.final, args.workers)
+        return
+    run_plan(args.run, cells, args.workers, args.rerun)
+    if args.cell:
+        return
+    print(status(args.run, plan))
+    if plan.trials and not args.setting:
+        best, table = choose(read_records(args.run, plan), plan)
+        write(args.run / "trials.md", table)
+        write_json(args.run / "tuned.json", best)
+        print(f"{table}\nchosen options, to be named by a plan as tuned: {args.run / 'tuned.json'}")
 
 
 def bench_command(args: argparse.Namespace) -> None:

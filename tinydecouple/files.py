@@ -190,7 +190,7 @@ def _lock_file(folder: Path) -> BinaryIO:
     while True:
         if takes_a_stream(folder / LOCK):
             raise TinyDecoupleError(f"{folder / LOCK}: is a device or a pipe; delete it")
-        file = open(folder / LOCK, "ab")
+        file = open(folder / LOCK, "ab", opener=_no_link)
         try:
             _lock(file)
             if os.path.samestat(os.fstat(file.fileno()), os.stat(folder / LOCK)):
@@ -205,6 +205,11 @@ def _lock_file(folder: Path) -> BinaryIO:
             print(f"{folder}: this file system has no locks; let no other process write there", file=sys.stderr)
             return file
         file.close()  # who held it deleted it meanwhile: the lock is one on nothing
+
+
+def _no_link(path: str, flags: int) -> int:
+    """Opens no file elsewhere that a link of the lock's name points to."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _lock(file: BinaryIO) -> None:

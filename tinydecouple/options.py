@@ -14,6 +14,8 @@ from tinydecouple.method.subspace import ESTIMATORS
 MOST = {int: 2**32 - 1, float: 1e6}  # of an option without a most of its own; every seed lies below
 TOKENS = ("target", "source", "all")
 PENALISED = ("all", "dialects", "standard")
+FORWARD = ("reject", "leace")  # forms that edit states in the forward pass and penalise nothing
+FORMS = ("inside", "one-sided", "length", "reversal", *FORWARD)
 
 
 def option(default: Any, text: str, **limits: Any) -> Any:
@@ -71,6 +73,11 @@ class TrainOptions:
                                     "the control that merely down-weights the standard", least=0)
     max_grad_norm: float = option(1.0, "maximum gradient norm, to which larger gradients are "
                                   "scaled down; 0: off, no clipping", least=0)
+    dropout: float = option(0.0, "share of the features of each block's two outputs set to 0",
+                            least=0, most=0.9)
+    extra_steps: float = option(0.0, "further steps, as a share of those of the epochs", least=0,
+                                most=100)
+    batch_seed: int = option(0, "if not 0, another batch order at the same seed", least=0)
     seed: int = option(1, "seed of initial weights, batch order and probe noise", least=0)
 
 
@@ -83,9 +90,15 @@ class DecoupleOptions:
                            "half-way, decay falls to 0", choices=("constant", "warm-up", "decay"))
     layer: str = option("1", "block whose output is probed and penalised; several, such as 1,3, "
                         "each have a probe and a penalty of their own, and the penalties are "
-                        "added; 0 is the embedding")
+                        "added; 0 is the embedding; or last, or all")
     labels: str = option("one-vs-rest", "classes of the probe: the standard against the dialects, "
-                         "or one class per variety", choices=("one-vs-rest", "all-varieties"))
+                         "one class per variety, or, as a control, one-vs-rest dealt at random",
+                         choices=("one-vs-rest", "all-varieties", "dealt"))
+    one: int = option(0, "the one of one-vs-rest: 0 is the standard, 1 the first dialect", least=0)
+    form: str = option("inside", "what is penalised: the length inside the subspace, the "
+                       "coordinate on the one's side of the mean, the whole state's length, or "
+                       "telling varieties apart (gradient reversal); or nothing, but the forward "
+                       "pass rejects the subspace or applies LEACE", choices=FORMS)
     subspace: str = option("probe", "estimator of the subspace that is penalised",
                            choices=tuple(ESTIMATORS))
     frozen: bool = option(False, "keep the first refresh's subspace and mean for the whole run")
@@ -102,3 +115,6 @@ class DecoupleOptions:
     prior: str = option("normal", "prior of the probe's weights", choices=PRIORS)
     probe_states: int = option(4096, "states gathered per refit", least=64, most=10_000_000)
     probe_steps: int = option(150, "Adam steps per refit", least=1, most=1_000_000)
+
+
+PRETRAIN = TrainOptions(epochs=3, learning_rate=3e-3)  # chosen on dev, for plain fine-tuning

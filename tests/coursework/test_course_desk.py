@@ -146,6 +146,21 @@ def test_a_class(few, tmp_path, capsys):
     assert "twice what is expected" in remarks[0]
 
 
+def test_a_name_in_small_letters_and_a_folder_that_cannot_be_read(few, tmp_path, monkeypatch):
+    submit(tmp_path / "class" / "small", RIGHT, "a3.py")
+    submit(tmp_path / "class" / "locked", RIGHT)
+    real = desk.find
+
+    def locked(entry):
+        if entry.name == "locked":
+            raise PermissionError(13, "Permission denied", str(entry))
+        return real(entry)
+    monkeypatch.setattr(desk, "find", locked)
+    assert run("grade-all", tmp_path / "class", "--csv", tmp_path / "m.csv") == 2
+    text = (tmp_path / "m.csv").read_text(encoding="utf-8-sig")
+    assert "small,A3,3.2,12,12,graded" in text and "Permission denied" in text
+
+
 def test_one_students_folder_is_no_class(tmp_path, capsys):
     submit(tmp_path / "s", RIGHT)
     assert run("grade-all", tmp_path / "s", "--csv", tmp_path / "m.csv") == 2

@@ -113,6 +113,7 @@ def test_hostile_solutions_get_nothing(number, what, code):
     mark = mark_of(number, code, seconds=1 if "forever" in what else grader.SECONDS)
     assert mark.points == 0, f"{what}: {mark.earned}"
     assert mark.remarks, f"{what}: no word why"
+    assert "forever" not in what or "loop forever?" in mark.remarks[0], mark.remarks
 
 
 def test_the_grader_goes_on_after_a_hostile_task():

@@ -11,11 +11,13 @@ from tinydecouple.model.transformer import Transformer
 
 
 @torch.no_grad()
-def slow_greedy(model, prompt, end):
+def slow_greedy(model, prompt, end, end_bias=0.0):
     """One sentence, no cache, no batch."""
     tokens = list(prompt)
     for _ in range(decoding.longest_output(len(prompt))):
-        new = int(model.logits(model(torch.tensor([tokens]))[-1][0, -1]).argmax())
+        logits = model.logits(model(torch.tensor([tokens]))[-1][0, -1])
+        logits[end] += end_bias if end >= 0 else 0
+        new = int(logits.argmax())
         if new == end:
             break
         tokens.append(new)
@@ -35,6 +37,21 @@ def test_batched_greedy_equals_one_at_a_time(model):
     assert len({len(e) for e in expected}) > 1, "the case is too easy: all outputs have one length"
     assert decode(model, prompts, end) == expected
     assert decode(model, prompts, end, batch=2) == expected, "batching changed the outputs"
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_a_bias_on_the_end_symbol_changes_lengths_alone(model, beam):
+    """Above 0 outputs end sooner, below 0 later; at a beam of 1 they are those of the definition."""
+    prompts = some_prompts()
+    end = slow_greedy(model, prompts[0], -1)[4]
+    lengths = []
+    for bias in (-100.0, 0.0, 3.0, 100.0):
+        outputs = decode(model, prompts, end, beam, end_bias=bias)
+        lengths.append(sum(map(len, outputs)))
+        if beam == 1:
+            assert outputs == [slow_greedy(model, p, end, bias) for p in prompts]
+    assert lengths == sorted(lengths, reverse=True) and lengths[-1] == 0 and lengths[0] > lengths[1], lengths
+    assert lengths[0] == sum(decoding.longest_output(len(p)) for p in prompts)
 
 
 def test_a_beam_of_one_is_greedy(model):

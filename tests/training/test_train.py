@@ -291,3 +291,22 @@ def test_a_learning_rate_reaches_both_groups_of_parameters(corpus, tokenizer, mo
     record = loop.train_step(model, optimizer, batch, TrainOptions(), {}, 3, 100)
     assert record["learning_rate"] == rate_at(TrainOptions(), 3, 100)
     assert [group["lr"] for group in optimizer.param_groups] == [record["learning_rate"]] * 2
+
+
+def test_mixed_precision_changes_a_loss_by_its_rounding_only(setup, tmp_path, monkeypatch, corpus, tokenizer):
+    """What a GPU runs, here on the CPU: matrix products in bfloat16, the residual stream in float32."""
+    with loop.mixed_precision(torch.device("cpu")):
+        assert not torch.is_autocast_enabled("cpu"), "a CPU is slower in bfloat16"
+    model = Transformer(tokenizer.size, 16, 2, 2, generator=torch.Generator().manual_seed(0))
+    batch = collate(dev_examples(corpus, tokenizer)[:8], tokenizer.pad)
+    exact_states, exact = loop.batch_loss(model, batch)
+    monkeypatch.setattr(loop, "mixed_precision", lambda device: torch.autocast("cpu", torch.bfloat16))
+    states, rounded = loop.batch_loss(model, batch)
+    assert {h.dtype for h in states} == {torch.float32}, "states are added up in bfloat16"
+    assert rounded.dtype == torch.float32 and 0 < abs(rounded.item() - exact.item()) < 0.02 * exact.item(), \
+        f"got {rounded.item():.4f}, in float32 {exact.item():.4f} nats: equal means that nothing was rounded"
+    for one, other in zip(torch.autograd.grad(rounded, [*model.parameters()]),
+                          torch.autograd.grad(exact, [*model.parameters()]), strict=True):
+        assert one.dtype == torch.float32 and torch.cosine_similarity(one.flatten(), other.flatten(), dim=0) > 0.98
+    weights = setup(tmp_path, strength=0.5)
+    assert all(w.dtype == torch.float32 and bool(w.isfinite().all()) for w in weights.values())

@@ -81,6 +81,8 @@ def likely_cause(got: np.ndarray, expected: np.ndarray) -> str:
     def like(other: np.ndarray) -> bool:
         return bool(np.allclose(got, other, rtol=1e-3, atol=1e-3 * np.abs(expected).max(initial=0)))
 
+    if not np.isfinite(expected).all():
+        return ""
     if not np.isfinite(got).all():
         return "it holds NaN or infinity: does something overflow, or is there a division by 0?"
     if not got.any():

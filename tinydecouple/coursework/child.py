@@ -141,7 +141,7 @@ def limit(memory: int, seconds: int) -> None:
     for kind, most in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CPU, seconds), (resource.RLIMIT_FSIZE, 2**28),
                        (resource.RLIMIT_CORE, 0)):
         try:
-            resource.setrlimit(kind, (most, most))
+            resource.setrlimit(kind, (most, most + 1))  # at the first a signal that says why, at the second the end
         except (OSError, ValueError):  # macOS has no limit on memory
             pass
 

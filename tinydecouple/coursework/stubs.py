@@ -16,7 +16,8 @@ from tinydecouple.coursework.tasks import Assignment, Task
 from tinydecouple.errors import TinyDecoupleError
 
 PACKAGE = Path(__file__).parents[1]
-HANDOUTS = PACKAGE.parent / "tutorials" / "assignments"
+INSTALLED = PACKAGE / "coursework" / "handouts"
+HANDOUTS = INSTALLED if INSTALLED.exists() else PACKAGE.parent / "tutorials" / "assignments"
 
 
 @lru_cache

@@ -1,6 +1,7 @@
 """Translate a split in every direction and score it: chrF++, exact match, leakage, beside copying the source."""
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -40,12 +41,17 @@ def directions(corpus: ParallelCorpus) -> list[tuple[str, str]]:
 
 
 def translate(model: Transformer, tokenizer: Tokenizer, corpus: ParallelCorpus, split: str, beam: int = 1,
-              label: str = "translating") -> list[Direction]:
-    """Translate a split in all directions at once."""
-    pairs = directions(corpus)
-    keys = [corpus.keys(split, *pair) for pair in pairs]
+              label: str = "translating", end_bias: float = 0.0, pairs: Sequence[tuple[str, str]] | None = None,
+              most: int | None = None) -> list[Direction]:
+    """Translate a split in all directions at once, or in these `pairs` and at most so many keys of each.
+
+    end_bias: as of decode.
+    """
+    pairs = directions(corpus) if pairs is None else pairs
+    keys = [corpus.keys(split, *pair)[:most] for pair in pairs]
     prompts = [p for (s, t), k in zip(pairs, keys) for p in prompt(tokenizer, s, t, corpus.column(s, k))]
-    outputs = map(one_line, tokenizer.decode(decode(model, prompts, tokenizer.end, beam, label=label)))
+    outputs = map(one_line, tokenizer.decode(decode(model, prompts, tokenizer.end, beam, label=label,
+                                                       end_bias=end_bias)))
     return [direction(s, t, k, corpus.column(s, k), corpus.column(t, k), [next(outputs) for _ in k])
             for (s, t), k in tqdm(list(zip(pairs, keys)), desc="scoring", disable=None, leave=False)]
 

@@ -19,11 +19,11 @@ def longest_output(prompt_length: int) -> int:
 
 @torch.inference_mode()
 def decode(model: Transformer, prompts: list[list[int]], end: int, beam: int = 1, batch: int = 512,
-           label: str = "decoding") -> list[list[int]]:
+           label: str = "decoding", end_bias: float = 0.0) -> list[list[int]]:
     """Continue each prompt until the end symbol, which is left out; results in prompt order.
 
     beam: 1 is greedy; more keeps that many hypotheses per prompt. batch: hypotheses decoded at
-    once.
+    once. end_bias: added to the logit of the end symbol; above 0, outputs get shorter.
     """
     device = model.embedding.weight.device
     outputs: list[list[int]] = [[] for _ in prompts]
@@ -35,16 +35,23 @@ def decode(model: Transformer, prompts: list[list[int]], end: int, beam: int = 1
                 group = indices[first:first + max(1, batch // beam)]
                 tokens = torch.tensor([prompts[i] for i in group], device=device)
                 if beam == 1:
-                    new = greedy(model, tokens, end)
+                    new = greedy(model, tokens, end, end_bias)
                 else:
-                    new = beam_search(model, tokens, end, beam)
+                    new = beam_search(model, tokens, end, beam, end_bias)
                 for i, row in zip(group, new.tolist()):
                     outputs[i] = row[:row.index(end)] if end in row else row
                 bar.update(len(group))
     return outputs
 
 
-def greedy(model: Transformer, tokens: Tensor, end: int) -> Tensor:
+def biased(logits: Tensor, end: int, end_bias: float) -> Tensor:
+    """(b, v) logits, with end_bias added to that of the end symbol, in place."""
+    if end_bias:
+        logits[:, end] += end_bias
+    return logits
+
+
+def greedy(model: Transformer, tokens: Tensor, end: int, end_bias: float = 0.0) -> Tensor:
     """(b, t) prompts -> (b, longest_output(t)) most likely next tokens, padded with `end`."""
     b, t = tokens.shape
     new = torch.full((b, longest_output(t)), end, device=tokens.device)
@@ -52,7 +59,7 @@ def greedy(model: Transformer, tokens: Tensor, end: int) -> Tensor:
     cache = model.new_cache(b, t + new.shape[1])
     start = 0
     for i in range(new.shape[1]):
-        logits = model.logits(model(tokens, cache, start)[-1][:, -1])  # (b, v)
+        logits = biased(model.logits(model(tokens, cache, start)[-1][:, -1]), end, end_bias)
         start += tokens.shape[1]
         tokens = logits.argmax(dim=-1, keepdim=True)  # (b, 1)
         if i:  # what has ended stays so
@@ -67,7 +74,8 @@ def greedy(model: Transformer, tokens: Tensor, end: int) -> Tensor:
     return new
 
 
-def beam_search(model: Transformer, tokens: Tensor, end: int, beam: int) -> Tensor:
+def beam_search(model: Transformer, tokens: Tensor, end: int, beam: int,
+                end_bias: float = 0.0) -> Tensor:
     """Like greedy, but with the `beam` best hypotheses per prompt kept at every step.
 
     Returns the hypothesis of highest log-probability per token.
@@ -75,7 +83,8 @@ def beam_search(model: Transformer, tokens: Tensor, end: int, beam: int) -> Tens
     b, t = tokens.shape
     most = longest_output(t)
     cache = model.new_cache(b, t + most)
-    log_p = torch.log_softmax(model.logits(model(tokens, cache)[-1][:, -1]), dim=-1)  # (b, v)
+    logits = biased(model.logits(model(tokens, cache)[-1][:, -1]), end, end_bias)  # (b, v)
+    log_p = torch.log_softmax(logits, dim=-1)
     beam, v = min(beam, log_p.shape[-1]), log_p.shape[-1]
     score, last = log_p.topk(beam, dim=-1)  # (b, beam)
     cache = cache.repeat_interleave(beam, dim=2)  # (blocks, 2, b * beam, …)
@@ -87,7 +96,8 @@ def beam_search(model: Transformer, tokens: Tensor, end: int, beam: int) -> Tens
         done = new[..., -1] == end  # a finished hypothesis stays as it is, at no cost
         newest = new[..., -1].reshape(-1, 1)  # (b * beam, 1)
         start = t + new.shape[-1] - 1
-        log_p = torch.log_softmax(model.logits(model(newest, cache, start)[-1][:, -1]), dim=-1)
+        logits = biased(model.logits(model(newest, cache, start)[-1][:, -1]), end, end_bias)
+        log_p = torch.log_softmax(logits, dim=-1)
         log_p = torch.where(done[..., None], only_end, log_p.view(b, beam, v))
         length = length + ~done
         # (b, beam * v) -> (b, beam)

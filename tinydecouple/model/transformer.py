@@ -98,7 +98,8 @@ class Block(nn.Module):
         qkv = self.query_key_value(self.attention_norm(h))
         # (b, t, 3d) -> (b, t, 2, a, d/a) and (b, t, 1, a, d/a)
         qk, v = qkv.view(b, t, 3, self.heads, d // self.heads).split((2, 1), dim=2)
-        q, k = rotate(qk, turn).permute(2, 0, 3, 1, 4)  # -> two of (b, a, t, d/a)
+        # complex numbers of half precision are none; -> two of (b, a, t, d/a)
+        q, k = rotate(qk.to(turn.real.dtype), turn).to(v.dtype).permute(2, 0, 3, 1, 4)
         v = v.squeeze(2).transpose(1, 2)  # -> (b, a, t, d/a)
         if cache is not None:
             cache[0, :, :, start:start + t] = k

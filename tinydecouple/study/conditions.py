@@ -1,4 +1,7 @@
-"""Arms, as data: what is compared, and the options in which each differs from the first."""
+"""Arms and conditions, as data: what is compared, and the options in which each differs from its setting.
+
+A condition of the study is an Arm whose `why` says in two sentences what it does and what it is there for.
+"""
 
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -58,3 +61,73 @@ def apply(arm: Arm, train: TrainOptions, decouple: DecoupleOptions) -> tuple[Tra
                                 f"{', '.join(sorted(sides[0] | sides[1]))}")
     ours = [{name: value for name, value in arm.options.items() if name in side} for side in sides]
     return replace(train, **ours[0]), replace(decouple, **ours[1])
+
+
+PLAIN = {"strength": 0.0, "refreshes": 0}
+PAPER = {"subspace": "probe", "labels": "one-vs-rest"}
+PRIMARY = (
+    Arm("plain", "Fine-tuning alone, without a probe. What every other condition is compared with.", PLAIN),
+    Arm("plain-again", "Plain with another batch order. Shows how far two runs of one condition differ (A/A).",
+        {**PLAIN, "batch_seed": 1}),
+    Arm("paper", "Penalises the standard's direction, found by a probe of the standard against the rest and refreshed "
+        "online. The method.", PAPER),
+    Arm("random", "Penalises a random mixture of the states with the same strength. The control for the direction.",
+        {"subspace": "random-from-states", "frozen": True}),
+    Arm("weighted", "Plain with the loss on the standard's tokens weighted down. Shows what less weight on the "
+        "standard gains without a subspace.", {**PLAIN, "standard_weight": 0.3}),
+    Arm("shrunk", "Penalises the mean length of the same states in all directions. The control for regularisation and "
+        "shorter states.", {"form": "length"}),
+    Arm("plain-longer", "Plain with the extra steps that the method's time would buy. The control for the cost.",
+        {**PLAIN, "extra_steps": 0.2}),
+)
+EXPLORATORY = (
+    Arm("dealt", "The paper's penalty with a probe of labels dealt at random. A direction that means nothing, found "
+        "by the same probe.", {**PAPER, "labels": "dealt"}),
+    *(Arm(f"all-varieties-{rank}", f"Penalises the leading {rank} directions of a probe with one class per variety. "
+          "Any two varieties differ there, not the standard and the rest alone.",
+          {"subspace": "probe", "labels": "all-varieties", "rank": rank}) for rank in (1, 3, 6)),
+    Arm("random-matched", "The random direction with a strength chosen on dev, so that as large a share of the states "
+        "is left inside as with the paper's. Equal effect where random has equal force.",
+        {"subspace": "random-from-states", "frozen": True, "strength": 0.3}),
+    Arm("frozen", "The paper's penalty with the first refresh's direction kept. Shows what refreshing online adds.",
+        {**PAPER, "frozen": True}),
+    Arm("dialect", "Penalises the first dialect's direction in place of the standard's. Shows whether it has to be "
+        "the standard's.", {**PAPER, "one": 1}),
+    Arm("squared", "Penalises the squared length inside the subspace. Its force vanishes for states nearly outside.",
+        {**PAPER, "squared": True}),
+    Arm("normalised", "Penalises the share of each state's length that is inside. Shrinking states does not lower it.",
+        {**PAPER, "normalised": True}),
+    Arm("not-centred", "Penalises states as they are, without subtracting their mean. The formula read to the letter.",
+        {**PAPER, "centred": False}),
+    Arm("dialect-states", "Penalises the states of dialect tokens only. The standard keeps its subspace.",
+        {**PAPER, "penalised": "dialects"}),
+    Arm("standard-states", "Penalises the states of the standard's tokens only. The standard leaves its subspace.",
+        {**PAPER, "penalised": "standard"}),
+    Arm("source-tokens", "Probes and penalises the source's tokens. Those are read, not said.",
+        {**PAPER, "tokens": "source"}),
+    Arm("all-tokens", "Probes and penalises the tokens of both sides. The paper does not say which.",
+        {**PAPER, "tokens": "all"}),
+    Arm("warm-up", "The strength rises from 0 until half-way. Learning comes first.", {**PAPER, "schedule": "warm-up"}),
+    Arm("decay", "The strength falls to 0 by the end. The model may go back to what it needs.",
+        {**PAPER, "schedule": "decay"}),
+    *(Arm(f"refreshes-{n}", f"The paper's penalty with the probe refitted {n} times per run. Shows what it is to be "
+          "up to date.", {**PAPER, "refreshes": n}) for n in (1, 5, 20, 100)),
+    Arm("one-sided", "Pushes dialect states off the standard's side of the mean and pulls none across. The penalty "
+        "without its pull on states that are already away.",
+        {**PAPER, "form": "one-sided", "penalised": "dialects"}),
+    *(Arm(f"layer-{layer}", f"The paper's penalty at layer {layer} alone. Where the variety is decided is not known.",
+          {**PAPER, "layer": str(layer)}) for layer in range(5)),
+    Arm("all-layers", "A probe and a penalty at every block. More is held than at one layer.",
+        {**PAPER, "layer": "all"}),
+    Arm("reject", "Rejects the standard's direction from the states in the forward pass, in training and translating. "
+        "Nothing is left for a penalty to push out.", {**PAPER, "form": "reject", "strength": 0.0}),
+    Arm("reject-dialects", "The same where the target is a dialect, and nowhere else. The standard keeps its "
+        "direction.", {**PAPER, "form": "reject", "strength": 0.0, "penalised": "dialects"}),
+    Arm("leace", "Applies LEACE to the states in the forward pass. The least change that makes the class means equal.",
+        {**PAPER, "form": "leace", "strength": 0.0}),
+    Arm("reversal", "Gradient reversal: a linear classifier is trained on the states, and they learn to fool it. The "
+        "adversarial way to the same aim.", {**PAPER, "form": "reversal"}),
+    Arm("as-published", "Strength 0.01 and a refresh every 500 steps or so, as the paper gives them. In a run this "
+        "short, that is two refreshes.", {**PAPER, "strength": 0.01, "refreshes": 2}),
+)
+CONDITIONS = (*PRIMARY, *EXPLORATORY)

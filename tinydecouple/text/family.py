@@ -164,11 +164,16 @@ def generate(family: Family, n: int, rng: np.random.Generator) -> dict[str, dict
     return texts
 
 
+def family_texts(keys: int, overlap: float, seed: int) -> dict[str, dict[str, str]]:
+    """The texts of family_corpus; those of fewer keys come first."""
+    grammar_rng, meaning_rng, _ = np.random.default_rng(seed).spawn(3)
+    return generate(make_family(grammar_rng, overlap), keys, meaning_rng)
+
+
 def family_corpus(keys: int, overlap: float, held_out: float, seed: int) -> ParallelCorpus:
     """The default corpus: the same seed gives the same text."""
-    grammar_rng, meaning_rng, split_rng = np.random.default_rng(seed).spawn(3)
-    family = make_family(grammar_rng, overlap)
-    texts = generate(family, keys, meaning_rng)
-    corpus = ParallelCorpus(texts, split_by_key(list(texts), held_out, split_rng), "std", "piv",
-                            tuple(g.name for g in family.dialects))
+    split_rng = np.random.default_rng(seed).spawn(3)[2]
+    texts = family_texts(keys, overlap, seed)
+    pivot, standard, *dialects = next(iter(texts.values()))
+    corpus = ParallelCorpus(texts, split_by_key(list(texts), held_out, split_rng), standard, pivot, tuple(dialects))
     return check_usable(corpus, "the pseudo-language family")

@@ -58,6 +58,7 @@ class CorpusOptions:
                                 "default: data_samples/phrasebook", path=True)
     overlap: float = option(0.5, "share of a pseudo-dialect's words that derive from the standard's", least=0, most=1)
     corpus_seed: int = option(1, "seed for drawing, splitting and subsampling", least=0)
+    sample_seed: int = option(0, "another seed for subsampling alone; 0: the corpus seed", least=0)
 
     def __post_init__(self) -> None:
         for name in ("corpus", "tables"):  # so that a run finds its corpus again from another folder
@@ -91,7 +92,7 @@ def load_corpus(options: CorpusOptions, strict: bool = True) -> ParallelCorpus:
         corpus = choose(replace(corpus, fingerprint=fingerprint({"family": b""})), options)
     else:
         corpus = read_corpus(options, strict)
-    kept = subsample(corpus, options.per_variety, options.corpus_seed)
+    kept = subsample(corpus, options.per_variety, options.sample_seed or options.corpus_seed)
     gone = sum(map(len, corpus.texts.values())) - sum(map(len, kept.texts.values()))
     notes = {"subsampled: training texts of dialects left out (per_variety)": gone} if gone else {}
     return replace(kept, notes={**kept.notes, **notes})

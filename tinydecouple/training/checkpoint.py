@@ -26,6 +26,7 @@ import tinydecouple
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.files import locked, read_regular, write, write_json
 from tinydecouple.model.transformer import Transformer
+from tinydecouple.options import FORWARD
 from tinydecouple.text.tokenizer import Tokenizer
 from tinydecouple.training.overwrite import clear, in_passing
 from tinydecouple.training.validate import REMEDY, check_config
@@ -95,7 +96,7 @@ def open_run(run: Path, config: dict[str, Any], overwrite: bool) -> Generator[No
             write_json(run / "config.json", config)
         elif read_config(run) != config:
             raise TinyDecoupleError(f"{run}: holds a run of another configuration "
-                                    f"({_difference(stored, config)}); choose another `run` or "
+                                    f"({difference(stored, config)}); choose another `run` or "
                                     "pass `overwrite`")
         yield
 
@@ -109,13 +110,13 @@ def _refuse_a_stranger(run: Path) -> None:
                                     "its folder yourself)")
 
 
-def _difference(stored: dict, asked: dict, prefix: str = "") -> str:
+def difference(stored: dict, asked: dict, prefix: str = "") -> str:
     """The first option that differs, as 'name: stored 1, asked for 2'."""
     for name in {**stored, **asked}:
         old, new = stored.get(name), asked.get(name)
         if old != new:
             if isinstance(old, dict) and isinstance(new, dict):
-                return _difference(old, new, f"{prefix}{name}.")
+                return difference(old, new, f"{prefix}{name}.")
             return f"{prefix}{name}: stored {old!r}, asked for {new!r}"
     return "nothing"
 
@@ -198,12 +199,19 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def load_model(run: Path, device: torch.device) -> tuple[Transformer, Tokenizer, dict[str, Any]]:
+def load_model(run: Path, device: torch.device, unedited: bool = False
+               ) -> tuple[Transformer, Tokenizer, dict[str, Any]]:
     """Model, tokeniser and configuration of a complete run.
 
-    Raises TinyDecoupleError if the directory is no run or its training is not complete.
+    unedited: take a model that was trained with edits in its forward pass, without them. Raises
+    TinyDecoupleError for such a model otherwise, and if the directory is no run or its training is
+    not complete.
     """
     config = read_config(run)
+    if config.get("decouple", {}).get("form") in FORWARD and not unedited:
+        raise TinyDecoupleError(f"{run}: its forward pass was edited in training, by `form` "
+                                f"{config['decouple']['form']}, and only the study edits it when "
+                                "it translates; make it a cell of a study")
     state, complaint = _newest(run)
     if complaint:
         remedy = f"; run its training command again, which goes on from step {state['step']}" \

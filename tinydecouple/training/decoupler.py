@@ -6,6 +6,7 @@ functions of method/, in NumPy; one autograd.Function hands that gradient to PyT
 """
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,12 @@ from torch import Tensor
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.method import projection
 from tinydecouple.method.codelength import entropy_bits, null_bits, variational_bits
+from tinydecouple.method.erasure import leace
 from tinydecouple.method.probe import VariationalProbe, fit, new_probe
 from tinydecouple.method.states import StatesWarning, check_width, dominance, standardise
 from tinydecouple.method.subspace import estimator, principal_angles
-from tinydecouple.options import DecoupleOptions
+from tinydecouple.options import FORWARD, DecoupleOptions
+from tinydecouple.training import interventions
 
 NULLS = 5  # fits per run of the null that code lengths are compared with, from the first refresh on
 
@@ -32,12 +35,19 @@ def strength_at(options: DecoupleOptions, step: int, total: int) -> float:
 
 def class_count(options: DecoupleOptions, varieties: int) -> int:
     """Number of classes of the probe, for a family of `varieties`."""
-    return 2 if options.labels == "one-vs-rest" else varieties
+    return varieties if options.labels == "all-varieties" else 2
 
 
-def classes_of(options: DecoupleOptions, variety: np.ndarray) -> np.ndarray:
-    """(n,) variety indices, the standard being 0 -> (n,) classes of the probe."""
-    return np.minimum(variety, 1) if options.labels == "one-vs-rest" else variety
+def classes_of(options: DecoupleOptions, variety: np.ndarray,
+               rng: np.random.Generator | None = None) -> np.ndarray:
+    """(n,) variety indices, the standard being 0 -> (n,) classes of the probe.
+
+    rng: deals labels that are to be dealt.
+    """
+    if options.labels == "all-varieties":
+        return variety
+    y = (variety != options.one).astype(np.int64)
+    return rng.permutation(y) if options.labels == "dealt" else y
 
 
 class Decoupler:
@@ -54,6 +64,7 @@ class Decoupler:
         if options.probe_states < 2 * classes:
             raise TinyDecoupleError(f"`probe_states` {options.probe_states}: too few for {classes} "
                                     f"classes; expected at least {2 * classes}")
+        interventions.check(options.form, options.rank, options.labels)
         self.estimate = estimator(options.subspace)
         self._try_rank(options, classes)
         self.options, self.classes, self.width = options, classes, width
@@ -62,6 +73,8 @@ class Decoupler:
         self.mean = np.zeros(width, np.float32)  # subtracted by the penalty if `centred`
         self.basis: np.ndarray | None = None  # (d, k), of the subspace that is penalised
         self.last: np.ndarray | None = None  # (d, k), latest estimate: the next is compared with it
+        self.erase: tuple[np.ndarray, np.ndarray] | None = None  # left and right, each (d, r)
+        self.head = interventions.Adversary(classes, width) if options.form == "reversal" else None
         self.refreshes = 0
 
     def _try_rank(self, options: DecoupleOptions, classes: int) -> None:
@@ -96,6 +109,11 @@ class Decoupler:
         self.last = estimate.astype(np.float32)
         if self.basis is None or not options.frozen:
             self.basis, self.mean = self.last, mean
+            if options.form == "reject":
+                self.erase = (self.basis, self.basis)
+            elif options.form == "leace":
+                eraser = leace(h, y)
+                self.erase = eraser.left.astype(np.float32), eraser.right.astype(np.float32)
         kl, cross_entropy = variational_bits(self.probe, h, y, rng, samples=1)
         record = {"code_bits": (kl + cross_entropy) / len(y), "kl_bits": kl / len(y),
                   "null_bits": None, "entropy_bits": entropy_bits(y) / len(y), "states": len(y),
@@ -112,8 +130,19 @@ class Decoupler:
             bits = null_bits(self.null, h, y, rng, self.options.probe_steps, samples=1)
         return {"null_bits": bits / len(y), "dominance": dominance(h)}
 
-    def penalty(self, h: Tensor) -> Tensor:
+    def edits(self) -> Callable[[Tensor], Tensor] | None:
+        """What a form that edits the forward pass does to states (…, d); None for other forms."""
+        if self.options.form not in FORWARD:
+            return None
+        if self.erase is None:
+            raise TinyDecoupleError("the decoupler has no basis yet; call refresh(h, y, rng) first")
+        mean = self.mean if self.options.centred or self.options.form == "leace" else None
+        return lambda h: interventions.edited(h, *self.erase, mean)
+
+    def penalty(self, h: Tensor, y: np.ndarray | None = None) -> Tensor:
         """(n, d) states, any float dtype and device -> scalar mean ||(h - mean) U||_2, THEORY (27).
+
+        y: (n,) classes, which only the form reversal needs.
 
         On a GPU the states are copied to the host and their gradient back, once per call: 6 % of
         the time of a training step of 1,000 tokens with the default model, 20 % at 6,400 tokens
@@ -129,14 +158,21 @@ class Decoupler:
             return h.sum()
         options = self.options
         mean = self.mean if options.centred else None
+        if self.head:
+            return self.head(h, torch.from_numpy(y).to(h.device))
+        if options.form != "inside":
+            return interventions.penalty(options.form, h, self.basis, mean)
         return NumpyPenalty.apply(h, self.basis, mean, options.squared, options.normalised)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint needs in order to continue from here: tensors and numbers."""
-        arrays = {"mean": self.mean, "basis": self.basis, "last": self.last,
+        left, right = self.erase or (None, None)
+        arrays = {"mean": self.mean, "basis": self.basis, "last": self.last, "left": left,
+                  "right": right,
                   **{f"probe.{name}": a for name, a in self.probe.parameters.items()},
                   **{f"null.{name}": a for name, a in self.null.parameters.items()}}
-        return {"refreshes": self.refreshes,
+        head = self.head.state() if self.head else {}
+        return {"refreshes": self.refreshes, **{f"head.{name}": a for name, a in head.items()},
                 **{name: torch.from_numpy(a.copy()) for name, a in arrays.items() if a is not None}}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -145,6 +181,10 @@ class Decoupler:
                   if name != "refreshes"}
         self.refreshes, self.mean = state["refreshes"], arrays["mean"]
         self.basis, self.last = arrays.get("basis"), arrays.get("last")
+        self.erase = (arrays["left"], arrays["right"]) if "left" in arrays else None
+        if self.head:
+            self.head.restore({name.removeprefix("head."): a for name, a in state.items()
+                               if name.startswith("head.")})
         for name in ("probe", "null"):
             parameters = {full.removeprefix(f"{name}."): a for full, a in arrays.items()
                           if full.startswith(f"{name}.")}

@@ -13,7 +13,12 @@ BATCH_TOKENS = 4096  # tokens per batch when only the forward pass runs
 
 
 def parse_layers(text: str, blocks: int) -> tuple[int, ...]:
-    """'1,3' -> (1, 3). Raises TinyDecoupleError for a layer that is absent or named twice."""
+    """'1,3' -> (1, 3); 'last' and 'all' blocks by name.
+
+    Raises TinyDecoupleError for a layer that is absent or named twice.
+    """
+    if text in ("last", "all"):
+        return (blocks,) if text == "last" else tuple(range(1, blocks + 1))
     try:
         layers = tuple(int(part) for part in text.split(","))
     except ValueError:

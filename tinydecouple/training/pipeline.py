@@ -84,6 +84,9 @@ def decouplers(options: DecoupleOptions, varieties: int,
     for options that a decoupler refuses.
     """
     layers = parse_layers(options.layer, model.blocks)
+    if options.one >= varieties:
+        raise TinyDecoupleError(f"`one` {options.one}: the family has varieties 0 to "
+                                f"{varieties - 1}")
     classes = class_count(options, varieties)
     cores = {layer: Decoupler(options, classes, model.width) for layer in layers}
     return cores if options.refreshes else {}
@@ -108,8 +111,9 @@ def run_corpus(run: Path) -> ParallelCorpus:
 def same_corpus(first: dict[str, Any], second: dict[str, Any]) -> bool:
     """Whether two runs' configurations name the same texts in the same split.
 
-    Noise and trickle may differ: they only choose which of the texts are trained on.
+    Noise, trickle and the seed that subsamples may differ: they only choose which of the texts are
+    trained on.
     """
     used = [{name: value for name, value in config.get("corpus", {}).items()
-             if name not in ("noise", "trickle")} for config in (first, second)]
+             if name not in ("noise", "trickle", "sample_seed")} for config in (first, second)]
     return used[0] == used[1] and first.get("corpus_sha256") == second.get("corpus_sha256")

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +28,24 @@ from tinydecouple.training.gather import (
     draw_examples,
     penalised,
 )
+from tinydecouple.training.interventions import dropout, editing
 from tinydecouple.training.record import require_finite, session
+from tinydecouple.training.schedule import (
+    DROPOUT,
+    REFRESH,
+    batches_from,
+    rate_at,
+    total_steps,
+)
 from tinydecouple.training.validate import damaged, records_in
 from tinydecouple.training.validate_checkpoint import check_unfinished, check_weights
 
 CHECKPOINTS = 20  # per run without a probe: an interrupted run loses at most 5 %
-ORDER, REFRESH = 0, 1  # uses of randomness, part of a generator's seed: independent streams
 
 
-def rate_at(options: TrainOptions, step: int, total: int) -> float:
-    """Learning rate at a step counted from 0 in a run of `total`."""
-    warm_up = max(1, total // 10)
-    if step < warm_up:
-        return options.learning_rate * (step + 1) / warm_up
-    return options.learning_rate * 0.5 * (
-        1 + math.cos(math.pi * (step - warm_up) / max(1, total - warm_up)))
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """On a GPU matrix products in bfloat16; the stream, norms, loss and weights stay float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
 def batch_loss(model: Transformer, batch: Batch,
@@ -55,23 +58,26 @@ def batch_loss(model: Transformer, batch: Batch,
     """
     device = model.embedding.weight.device
     labels = torch.from_numpy(batch.labels).to(device)
-    states = model(torch.from_numpy(batch.inputs).to(device))
     counted = labels != IGNORE
-    logits = model.logits(states[-1][counted])  # (b, t, d) -> (n, d) -> (n, v)
-    nats = F.cross_entropy(logits, labels[counted], reduction="none")  # (n,)
+    with mixed_precision(device):
+        states = model(torch.from_numpy(batch.inputs).to(device))
+        logits = model.logits(states[-1][counted])  # (b, t, d) -> (n, d) -> (n, v)
+        nats = F.cross_entropy(logits, labels[counted], reduction="none")  # (n,)
     to_standard = torch.from_numpy(batch.to_standard).to(device)
     weight = torch.where(to_standard, standard_weight, 1.0)  # (b,)
     return states, (nats * weight[:, None].expand_as(labels)[counted]).mean()
 
 
 @torch.no_grad()
-def mean_loss(model: Transformer, examples: list[Example], pad: int) -> float:
-    """Cross-entropy in nats per target token."""
+def mean_loss(model: Transformer, examples: list[Example], pad: int,
+              cores: dict[int, Decoupler] | None = None) -> float:
+    """Cross-entropy in nats per target token; cores: those that edit the forward pass do so."""
     nats = count = 0.0
     for rows in bucket(examples, BATCH_TOKENS, np.random.default_rng(0)):
         batch = collate(rows, pad)
         tokens = int((batch.labels != IGNORE).sum())
-        nats += batch_loss(model, batch)[1].item() * tokens
+        with editing(model, *edits_of(cores or {}, batch)):
+            nats += batch_loss(model, batch)[1].item() * tokens
         count += tokens
     return nats / count
 
@@ -89,7 +95,7 @@ def train(model: Transformer, tokenizer: Tokenizer, examples: list[Example], dev
     diverges, at the last step, too: such a run is never complete.
     """
     cores = cores or {}
-    total = options.epochs * len(_order(examples, options, 0))
+    total = total_steps(examples, options)
     refreshes = next(iter(cores.values())).options.refreshes if cores else CHECKPOINTS
     every = max(1, math.ceil(total / refreshes))
     optimizer = make_optimizer(model, options)
@@ -102,7 +108,7 @@ def train(model: Transformer, tokenizer: Tokenizer, examples: list[Example], dev
     started = time.perf_counter() - max((record.get("seconds", 0.0) for record in log), default=0.0)
 
     def check_dev(step: int, **record: int) -> None:
-        loss = mean_loss(model, dev, tokenizer.pad)
+        loss = mean_loss(model, dev, tokenizer.pad, cores)
         require_finite(loss, step, model)
         log.append({**record, "step": step, "dev_loss": loss,
                     "seconds": round(time.perf_counter() - started, 2)})
@@ -126,7 +132,7 @@ def train(model: Transformer, tokenizer: Tokenizer, examples: list[Example], dev
             bar.set_postfix(loss=f"{record['loss']:.2f}", refresh=False)
     model.eval()
     check_dev(total)
-    save(run, model, tokenizer, log, total)
+    save(run, model, tokenizer, log, total, cores=cores)
 
 
 def make_optimizer(model: Transformer, options: TrainOptions) -> torch.optim.Optimizer:
@@ -135,17 +141,6 @@ def make_optimizer(model: Transformer, options: TrainOptions) -> torch.optim.Opt
     gains = [p for p in model.parameters() if p.dim() == 1]
     return torch.optim.AdamW([{"params": matrices}, {"params": gains, "weight_decay": 0.0}],
                              betas=(0.9, 0.98), weight_decay=options.weight_decay, fused=True)
-
-
-def batches_from(first: int, examples: list[Example],
-                 options: TrainOptions) -> Iterator[tuple[int, list[Example]]]:
-    """(step, its examples) of all epochs, from step `first` on."""
-    step = 0
-    for epoch in range(options.epochs):
-        for rows in _order(examples, options, epoch):
-            if step >= first:
-                yield step, rows
-            step += 1
 
 
 def refresh(model: Transformer, cores: dict[int, Decoupler], examples: list[Example], pad: int,
@@ -157,7 +152,7 @@ def refresh(model: Transformer, cores: dict[int, Decoupler], examples: list[Exam
     rng = np.random.default_rng([options.seed, REFRESH, step])
     drawn = draw_examples(examples, decouple.probe_states, decouple.tokens, rng)
     states, variety, _ = collect_states(model, drawn, tuple(cores), decouple.tokens, pad, rng)
-    y = classes_of(decouple, variety)
+    y = classes_of(decouple, variety, rng)
     return [{"layer": layer, **core.refresh(states[layer], y, rng)}
             for layer, core in cores.items()]
 
@@ -166,12 +161,15 @@ def train_step(model: Transformer, optimizer: torch.optim.Optimizer, batch: Batc
                options: TrainOptions, cores: dict[int, Decoupler], step: int,
                total: int) -> dict[str, Any]:
     """One step of gradient descent on L_MT + lambda * penalty; returns its record for the log."""
-    states, loss = batch_loss(model, batch, options.standard_weight)
+    masks = (options.seed, DROPOUT, step)
+    with dropout(model, options.dropout, masks), editing(model, *edits_of(cores, batch)):
+        states, loss = batch_loss(model, batch, options.standard_weight)
     record = {"step": step, "loss": loss.item()}
     if cores:
         decouple = next(iter(cores.values())).options
         positions = penalised(batch, decouple.tokens, decouple.penalised)
-        penalties = {layer: core.penalty(at_positions(states[layer], positions))
+        y = classes_of(decouple, batch.variety[positions]) if decouple.form == "reversal" else None
+        penalties = {layer: core.penalty(at_positions(states[layer], positions), y)
                      for layer, core in cores.items()}
         strength = strength_at(decouple, step, total)
         if strength:
@@ -191,6 +189,20 @@ def train_step(model: Transformer, optimizer: torch.optim.Optimizer, batch: Batc
     return record
 
 
+def edits_of(cores: dict[int, Decoupler],
+             batch: Batch) -> tuple[dict[int, Callable[[Tensor], Tensor]], np.ndarray | None]:
+    """What `editing` takes: layer -> what its decoupler does to states, and which states.
+
+    Before the first refresh nothing is edited.
+    """
+    edits = {layer: edit for layer, core in cores.items()
+             if core.refreshes and (edit := core.edits())}
+    if not edits:
+        return {}, None
+    decouple = next(iter(cores.values())).options
+    return edits, penalised(batch, decouple.tokens, decouple.penalised)
+
+
 def save(run: Path, model: Transformer, tokenizer: Tokenizer, log: list[dict[str, Any]], step: int,
          optimizer: torch.optim.Optimizer | None = None,
          cores: dict[int, Decoupler] | None = None) -> None:
@@ -198,10 +210,10 @@ def save(run: Path, model: Transformer, tokenizer: Tokenizer, log: list[dict[str
     text = "".join(json.dumps(record) + "\n" for record in log)
     proto = torch.frombuffer(bytearray(tokenizer.proto), dtype=torch.uint8)
     state = {"model": model.state_dict(), "step": step, "complete": optimizer is None,
-             "tokenizer": proto, "log": text}
+             "tokenizer": proto, "log": text,
+             "decouplers": {layer: core.state() for layer, core in (cores or {}).items()}}
     if optimizer is not None:
-        decouplers = {layer: core.state() for layer, core in cores.items()}
-        state |= {"optimizer": optimizer.state_dict(), "decouplers": decouplers}
+        state["optimizer"] = optimizer.state_dict()
     save_checkpoint(run, state)
     write(run / "log.jsonl", text)
 
@@ -235,8 +247,3 @@ def resume(run: Path, model: Transformer, tokenizer: Tokenizer, optimizer: torch
     for layer, core in cores.items():
         core.restore(saved["decouplers"][layer])
     return saved["step"], log
-
-
-def _order(examples: list[Example], options: TrainOptions, epoch: int) -> list[list[Example]]:
-    rng = np.random.default_rng([options.seed, ORDER, epoch])
-    return bucket(examples, options.batch_tokens, rng)

@@ -143,12 +143,16 @@ def generate(n: int, rng: np.random.Generator, tables: Tables | None = None) -> 
     return {m.key: dict(zip(tables.varieties, row)) for m, *row in zip(drawn, *columns, strict=True)}
 
 
+def phrasebook_texts(keys: int, seed: int, folder: Path = TABLES) -> dict[str, dict[str, str]]:
+    """The texts of phrasebook_corpus; those of fewer keys come first."""
+    return generate(keys, np.random.default_rng(seed).spawn(2)[0], phrasebook(folder))
+
+
 @lru_cache(maxsize=1)
 def phrasebook_corpus(keys: int, held_out: float, seed: int, folder: Path = TABLES) -> ParallelCorpus:
     """The default corpus: the same seed and tables give the same text."""
-    meaning_rng, split_rng = np.random.default_rng(seed).spawn(2)
-    tables = phrasebook(folder)
-    texts = generate(keys, meaning_rng, tables)
+    split_rng = np.random.default_rng(seed).spawn(2)[1]
+    tables, texts = phrasebook(folder), phrasebook_texts(keys, seed, folder)
     split, notes = split_without_leaks(texts, held_out, split_rng)
     notes = {f"split: {what}": n for what, n in notes.items()}
     return check_usable(ParallelCorpus(texts, split, "msa", "en", tuple(tables.cities), notes), "the phrasebook")
