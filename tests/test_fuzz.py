@@ -21,6 +21,7 @@ from tinydecouple.corpus_command import options
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.evaluation.probe_report import read_states
 from tinydecouple.evaluation.readback import read_result
+from tinydecouple.study.plan import PLANS, read_plan
 from tinydecouple.text.corpus import ParallelCorpus, write_tsv
 from tinydecouple.text.formats.mediawiki import plain_text
 from tinydecouple.text.hygiene import clean
@@ -169,6 +170,12 @@ def scores(rng, folder, whole):
     read_result(folder / "scores.json", ["one", "two"])
 
 
+def plan(rng, folder, whole):
+    data = json.dumps(spoil(json.loads((PLANS / "quick.json").read_bytes()), rng)).encode()
+    (folder / "plan.json").write_bytes(mutated(data, rng) if rng.random() < 0.3 else data)
+    list(read_plan(str(folder / "plan.json")).cells())
+
+
 def checkpoint(rng, folder, whole):
     """Bytes of the archive, mostly outside of the tensors' own; or one entry of what it holds."""
     (folder / "config.json").write_text(json.dumps(whole.config), encoding="utf-8")
@@ -209,7 +216,7 @@ def arguments(rng, folder, whole):
                                                   dataclasses.fields(CorpusOptions)}))
 
 
-TARGETS = (reader, tables, cleaning, tokens, export, config, log, scores, checkpoint, states, arguments, reader)
+TARGETS = (reader, tables, cleaning, tokens, export, config, log, scores, checkpoint, states, arguments, plan)
 
 
 @pytest.fixture(scope="module")

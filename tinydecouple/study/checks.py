@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.files import read_regular
 from tinydecouple.options import DecoupleOptions, TrainOptions, fault, shown
 
+MOST = 2**24  # bytes of a plan
 NAME = re.compile(r"[a-z0-9][a-z0-9.+-]*")  # of a folder, on every system
 
 
 def read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_regular(path, MOST).decode("utf-8"))
     except FileNotFoundError:
         raise TinyDecoupleError(f"{path}: no such file") from None
     except json.JSONDecodeError as error:

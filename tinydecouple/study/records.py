@@ -14,7 +14,7 @@ from typing import Any
 
 import tinydecouple
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.files import write_json
+from tinydecouple.files import read_regular, write_json
 from tinydecouple.study.plan import Cell
 from tinydecouple.training.checkpoint import difference
 
@@ -59,7 +59,7 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
 
 
 def checksum(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(read_regular(path)).hexdigest()
 
 
 def processor() -> str:
@@ -87,10 +87,10 @@ def read_cell(folder: Path, cell: Cell) -> dict[str, Any]:
 def read_checked(path: Path, cell: Cell) -> dict[str, Any]:
     """A record whose files are as they were written. Raises TinyDecoupleError for one that is damaged."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(read_regular(path).decode("utf-8"))
         for name, expected in record["files"].items():
             if checksum(path.parent / name) != expected:
                 raise ValueError(f"{name} is not as it was written")
         return record
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, TinyDecoupleError) as error:
         raise TinyDecoupleError(f"cell {cell.name}: damaged in {path.parent} ({error}); `rerun` it") from None
