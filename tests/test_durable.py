@@ -285,8 +285,8 @@ def test_killed_again_and_again(tmp_path):
 
 def test_a_demo_with_a_table_and_a_damaged_arm_is_mended(tmp_path, capsys):
     """The table alone does not make it complete: a file may be lost after it was written."""
-    argv = ["demo", "--run", str(tmp_path / "demo"), *TINY, "--pretrain-epochs", "1", "--layer", "1", "--refreshes", "2",
-            "--probe-states", "64", "--probe-steps", "2", "--arms", "plain"]
+    argv = ["demo", "--run", str(tmp_path / "demo"), *TINY, "--pretrain-epochs", "1", "--layer", "1",
+            "--refreshes", "2", "--probe-states", "64", "--probe-steps", "2", "--arms", "plain"]
     main(argv)
     (tmp_path / "demo" / "plain" / "checkpoint.pt").write_bytes(b"PK")
     (tmp_path / "demo" / "pretrained" / "log.jsonl").unlink()
