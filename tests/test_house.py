@@ -17,7 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 BUDGETS = {  # lines per folder
     "tinydecouple/text": 2750,  # 2,300 until every door was cleaned, files were hashed as read, and two formats more
     "tinydecouple/method": 1100,  # 900 until ranks followed the dtype; 1,000 until lines had 100 columns
-    "tinydecouple/evaluation": 1300,
+    "tinydecouple/evaluation": 1350,  # 1,300 until files of states and results were checked before use
     "tinydecouple/study": 1600,  # 900 until plans were checked, cells read back whole, and tuning was a kind of plan
     "tinydecouple/model tinydecouple/method tinydecouple/training": 3500,  # the reading path; 2,350 at 120 columns;
     # 2,550 until a run kept a record of what computed it, was locked and kept the checkpoint before;

@@ -138,3 +138,24 @@ def test_a_model_too_large_is_refused_before_memory_is_taken(tmp_path, capsys):
             main(["demo", "--corpus", "family", "--keys", "60", "--run", str(tmp_path / "run"), *size, *width])
         assert stop.value.code == 2 and "parameters; expected at most" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("argv", [["corpus", "a\0b"], ["pretrain", "--run", "a\0b"], ["corpus", "--show", "\ud800"],
+                                  ["corpus", "--export", "\0"]])
+def test_an_argument_that_no_shell_passes(capsys, argv):
+    """main is called from Python, too: a NUL, or half a character, is a mistake like others."""
+    with pytest.raises(SystemExit) as stop:
+        main(argv)
+    err = capsys.readouterr().err
+    assert stop.value.code == 2 and one_line(err.encode()), err
+
+
+def test_links_to_themselves(tmp_path, capsys):
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    for argv in (["corpus", loop], ["pretrain", "--run", loop, *SMALL], ["corpus", "family", "--export", loop],
+                 ["evaluate", loop], ["corpus", "phrasebook", "--tables", loop]):
+        with pytest.raises(SystemExit) as stop:
+            main([str(a) for a in argv])
+        err = capsys.readouterr().err
+        assert stop.value.code == 2 and one_line(err.encode()), err

@@ -191,7 +191,11 @@ def main(argv: list[str] | None = None) -> None:
     try:
         if sys.stdout is None:
             raise TinyDecoupleError("standard output is closed; send it to a file, or to /dev/null")
-        smoke = "--smoke" in (sys.argv[1:] if argv is None else argv)
+        argv = sys.argv[1:] if argv is None else argv
+        for given in argv:
+            if "\0" in given or any("\ud800" <= c < "\udc80" or "\udcff" < c <= "\udfff" for c in given):
+                raise TinyDecoupleError(f"{given[:40]!a}: no operating system takes such an argument")
+        smoke = "--smoke" in argv
         args = parser(smoke).parse_args(argv)
         if getattr(args, "corpus", MADE[0]) not in MADE:
             args = parser(smoke, on_disk=True).parse_args(argv)

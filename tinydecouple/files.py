@@ -41,7 +41,9 @@ def write(path: Path, content: str | bytes, before: Path | None = None) -> None:
         if path.is_dir():
             raise TinyDecoupleError(f"{path}: is a folder; name a file")
         if not before:
-            path = Path(os.path.realpath(path))
+            path = real(path)
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         if path.exists() and not os.access(path, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}.part")
@@ -73,6 +75,11 @@ def _unwritable(path: Path, error: OSError) -> TinyDecoupleError:
 
 def write_json(path: Path, value: Any) -> None:
     write(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def real(path: Path) -> Path:
+    """Where a path leads, links followed; of a link to itself, for which Path.resolve raises, the link."""
+    return Path(os.path.realpath(path))
 
 
 def takes_a_stream(path: Path) -> bool:
@@ -155,7 +162,7 @@ def locked(folder: Path) -> Generator[None, None, None]:
     Raises TinyDecoupleError if another process has it; to this one a second lock is none. Where the file system has no
     locks it says so and goes on.
     """
-    ours = (os.getpid(), folder.resolve())
+    ours = (os.getpid(), real(folder))
     if ours in _held:
         yield
         return

@@ -85,7 +85,8 @@ HEAD = "{{'descr': '{}', 'fortran_order': False, 'shape': {}, }}"
     (npy(header="{'shape': " + "(" * 5000), "not a readable"), (npy(header="__import__('os')"), "not a readable"),
     (npy(header="[" * 9000 + "]" * 9000), "not a readable"), (npy(header=HEAD.format("<f8", "[2]")), "not a readable"),
     (npy(header="{}", version=b"\x09\x00"), "version"), (b"", "not a readable"), (b"\x93NUMPY", "not a readable"),
-    (npy(np.full((60, 4), np.nan)), "NaN or infinity"), (npy(np.zeros((60, 4))), None),
+    (npy(np.full((60, 4), np.nan)), "NaN or infinity"), (npy(GOOD["h"] * 1e300), "scale the states"),
+    (npy(GOOD["h"] * 1e-300), "scale the states"), (npy(np.zeros((60, 4))), None),
 ])
 def test_headers_that_lie(tmp_path, content, says):
     path = put(tmp_path / "s.npz", h=content)
@@ -95,6 +96,16 @@ def test_headers_that_lie(tmp_path, content, says):
     with pytest.raises(TinyDecoupleError, match=says) as error:
         read_states(path, None)
     assert "\n" not in str(error.value) and len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize("name, array, says", [
+    ("names", np.array(["a", "b", "\ud800"]), "half a one"), ("names", np.array(["a", "b", "c" * 300]), "1 to 200"),
+    ("names", np.array(["a", "", "c"]), "1 to 200"), ("keys", np.full(60, np.nan), "NaN"),
+    ("names", np.frombuffer(b"\xff" * 12, dtype="<U1"), "not a readable"),
+    ("names", np.array(["a", "b", "a\u200f"]), "twice"), ("y", np.zeros(60), "dtype float64")])
+def test_names_and_keys_that_serve_for_nothing(tmp_path, name, array, says):
+    with pytest.raises(TinyDecoupleError, match=says):
+        read_states(put(tmp_path / "s.npz", **{name: npy(array)}), None)
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])

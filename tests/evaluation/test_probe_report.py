@@ -8,7 +8,7 @@ import pytest
 
 from tinydecouple.cli import main
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.evaluation import probe_report
+from tinydecouple.evaluation import figures, probe_report
 from tinydecouple.evaluation.probe_report import (
     States,
     gather_states,
@@ -177,14 +177,12 @@ def test_the_command_on_a_run_and_on_the_planted_sample(runs, tmp_path, capsys):
 
 def test_pictures_hold_what_was_found(planted, found, tmp_path, monkeypatch):
     """Angles and plane are those of the layer with the shortest code, here the second."""
-    agg = pytest.importorskip("matplotlib.backends.backend_agg")
-    from tinydecouple.evaluation.figures import draw_probing
-
-    axes, real = {}, agg.FigureCanvasAgg.print_png
-    monkeypatch.setattr(agg.FigureCanvasAgg, "print_png", lambda canvas, path: (
-        axes.update({path.stem: canvas.figure.axes[0]}), real(canvas, path)))
+    pytest.importorskip("matplotlib")
+    axes, real = {}, figures.save
+    monkeypatch.setattr(figures, "save", lambda folder, drawn: (
+        axes.update({name: figure.axes[0] for name, figure in drawn.items()}), real(folder, drawn))[1])
     noise, signal = found
-    paths = draw_probing(tmp_path, {3: noise, 5: signal}, planted.names, planted.y, lambda name: name[0])
+    paths = figures.draw_probing(tmp_path, {3: noise, 5: signal}, planted.names, planted.y, lambda name: name[0])
     assert [p.name for p in paths] == ["code_length.png", "angles.png", "states.png"]
     assert all(p.read_bytes().startswith(b"\x89PNG") for p in paths)
     variational = axes["code_length"].lines[0]

@@ -1,5 +1,6 @@
 """Pictures of a comparison, if matplotlib is there; the same numbers stand in the table and in the log."""
 
+import warnings
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -34,7 +35,9 @@ def save(folder: Path, figures: dict[str, Any]) -> list[Path]:
     with locked(folder):
         for name, figure in figures.items():
             picture = BytesIO()
-            FigureCanvasAgg(figure).print_png(picture)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # long names leave no room; a font may lack their letters
+                FigureCanvasAgg(figure).print_png(picture)
             write(folder / f"{name}.png", picture.getvalue())
     return [folder / f"{name}.png" for name in figures]
 

@@ -59,7 +59,12 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, kinds: str, h: np.n
     if size > FREE and size > (RATIO * member.compress_size if h is None else h.nbytes):
         raise ValueError(f"{name} would take {size / 2**20:.0f} MB, of {member.compress_size / 2**20:.1f} in the file")
     with archive.open(member) as file:
-        return np.lib.format.read_array(file, allow_pickle=False)
+        array = np.lib.format.read_array(file, allow_pickle=False)
+    if dtype.kind == "U" and size:  # NumPy raises SystemError for a number that is no character
+        numbers = np.ascontiguousarray(array).reshape(-1).view(np.dtype("u4").newbyteorder(dtype.byteorder))
+        if numbers.max() > 0x10ffff:
+            raise ValueError(f"{name} holds what is no character")
+    return array
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:

@@ -29,10 +29,13 @@ from tinydecouple.method.states import StatesWarning, check_states, dominance, s
 from tinydecouple.method.subspace import angle_null, principal_angles, probe_subspace, standard_row
 from tinydecouple.model.transformer import Transformer
 from tinydecouple.text.corpus import ParallelCorpus
-from tinydecouple.text.hygiene import clean_name
+from tinydecouple.text.hygiene import clean_name, shorten
 from tinydecouple.text.tokenizer import Tokenizer
 from tinydecouple.training.batches import collate, finetuning_examples
 from tinydecouple.training.gather import collect_states, probed
+
+LONGEST = 200   # characters in the name of a class
+LARGEST = 1e100
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,10 @@ def read_states(path: Path, standard: str | None) -> States:
     if missing := [name for name in ("h", "y", "names") if name not in arrays]:
         raise TinyDecoupleError(f"{path}: lacks {', '.join(missing)}; expected h, y, names and, if known, keys")
     h, y, names = arrays["h"], arrays["y"], [text_of(name) for name in np.atleast_1d(arrays["names"])]
+    for name in names:
+        if not 0 < len(name) <= LONGEST or any("\ud800" <= c <= "\udfff" for c in name):
+            raise TinyDecoupleError(f"{path}: names holds {shorten(name, LONGEST)!r}; a name has 1 to {LONGEST} "
+                                    "characters, none of them half a one")
     if len(set(names)) < len(names):
         raise TinyDecoupleError(f"{path}: names holds {max(names, key=names.count)!r} twice; one name per class")
     layers = h if h.ndim == 3 else h[None]
@@ -80,12 +87,18 @@ def read_states(path: Path, standard: str | None) -> States:
         raise TinyDecoupleError(f"{path}: h has shape {h.shape}, without a layer")
     for layer in layers:
         check_states(layer, y, len(names), half=True)
+        largest = float(max(-layer.min(), layer.max()))
+        if largest and not 1 / LARGEST < largest < LARGEST:
+            raise TinyDecoupleError(f"{path}: h holds numbers up to {largest:.0e}, whose squares no dtype holds; "
+                                    "scale the states")
     if absent := sorted(set(range(len(names))) - set(y.tolist())):
         raise TinyDecoupleError(f"{path}: no state is labelled {names[absent[0]]!r} (class {absent[0]}); leave names "
                                 "without states out and number the others anew")
     keys = arrays.get("keys", np.arange(len(y)))
     if keys.shape != y.shape:
         raise TinyDecoupleError(f"{path}: keys have shape {keys.shape}, expected {y.shape}")
+    if keys.dtype.kind == "f" and not np.isfinite(keys).all():
+        raise TinyDecoupleError(f"{path}: keys hold NaN or infinity; name each state's sentence")
     standard = None if standard is None else clean_name(standard)
     if standard is not None and standard not in names:
         raise TinyDecoupleError(f"`standard` {standard!r} is not among the names in {path}: {', '.join(names)}")

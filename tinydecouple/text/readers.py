@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.files import read_regular
+from tinydecouple.files import read_regular, real
 from tinydecouple.options import option
 from tinydecouple.text.assemble import complete_split, join, keep, working_dialects
 from tinydecouple.text.corpus import ParallelCorpus, check_usable, subsample, unusable
@@ -63,7 +63,7 @@ class CorpusOptions:
     def __post_init__(self) -> None:
         for name in ("corpus", "tables"):  # so that a run finds its corpus again from another folder
             if (named := getattr(self, name)) not in (*MADE, None):
-                object.__setattr__(self, name, ",".join(str(path.resolve()) for path in listed_paths(named)))
+                object.__setattr__(self, name, ",".join(str(real(path)) for path in listed_paths(named)))
         for name in ("standard", "pivot", "varieties", "regions"):  # cleaned as the corpus's names are
             if (named := getattr(self, name)) is not None:
                 object.__setattr__(self, name, clean(named)[0] or None)
@@ -221,7 +221,7 @@ def is_read(options: CorpusOptions, path: Path) -> bool:
         roots = [options.table_folder] if options.corpus == "phrasebook" else []
     else:
         roots = [root for root in listed_paths(options.corpus) if root.exists()]
-    return path.is_file() and any(root.resolve() in path.resolve().parents if root.is_dir() else root.samefile(path)
+    return path.is_file() and any(real(root) in real(path).parents if root.is_dir() else root.samefile(path)
                                   for root in roots)
 
 

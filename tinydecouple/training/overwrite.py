@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.files import LOCK, TEMPORARY, locked, sync
+from tinydecouple.files import LOCK, TEMPORARY, locked, real, sync
 
 RUN = ("config.json", "log.jsonl", "checkpoint.pt", "checkpoint-before.pt", "scores.json",
        "table.md")
@@ -39,8 +39,8 @@ def clear(run: Path, config: dict[str, Any], asked: dict[str, Any]) -> None:
                                 "deletes nothing; move it elsewhere or choose another `run`")
     for name, value in asked.get("corpus", {}).items():
         if isinstance(value, str) and value and Path(value).exists():
-            place = Path(value).resolve()
-            if run.resolve() in (place, *place.parents):
+            place = real(Path(value))
+            if real(run) in (place, *place.parents):
                 raise TinyDecoupleError(f"`{name}` {value}: lies in the run that `overwrite` would "
                                         "delete; move it elsewhere or choose another `run`")
     inside = [folder for folder in folders if folder != run]

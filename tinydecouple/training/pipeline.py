@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.files import real
 from tinydecouple.model.transformer import Transformer
 from tinydecouple.options import DecoupleOptions, ModelOptions, TrainOptions
 from tinydecouple.text.corpus import ParallelCorpus
@@ -53,7 +54,8 @@ def finetune(run: Path, start: Path, corpus: ParallelCorpus, options: TrainOptio
     refreshes 0 there is no probe. stop: as in train. Raises TinyDecoupleError if `run` holds
     `start`, or `start` is no pretrained run.
     """
-    if run.resolve() in (start.resolve(), *start.resolve().parents):
+    place = real(start)
+    if real(run) in (place, *place.parents):
         raise TinyDecoupleError(
             f"`run` {run} holds the run to start from, {start}; choose another `run`")
     model, tokenizer, pretrained = load_model(start, device)

@@ -66,6 +66,7 @@ def check_tokenizer(proto: Tensor, vocabulary: int, path: Path) -> Tokenizer:
         damaged(path, "tokenizer: expected bytes")
     try:
         tokenizer = Tokenizer(proto.numpy().tobytes())
+        tokenizer.decode([[i] for i in range(tokenizer.size)])  # a piece may be no UTF-8
     except (RuntimeError, ValueError, IndexError, OSError) as error:
         damaged(path, f"tokenizer: {shown(error, 80)}")
     pieces = tokenizer.pieces
