@@ -281,3 +281,15 @@ def test_killed_again_and_again(tmp_path):
             assert all(torch.equal(one["model"][name], two["model"][name]) for name in one["model"])
         assert got["table.md"] == expected["table.md"] and got["scores.json"] == expected["scores.json"]
     assert kills > 2
+
+
+def test_a_demo_with_a_table_and_a_damaged_arm_is_mended(tmp_path, capsys):
+    """The table alone does not make it complete: a file may be lost after it was written."""
+    argv = ["demo", "--run", str(tmp_path / "demo"), *TINY, "--pretrain-epochs", "1", "--layer", "1",
+            "--refreshes", "2", "--probe-states", "64", "--probe-steps", "2", "--arms", "plain"]
+    main(argv)
+    (tmp_path / "demo" / "plain" / "checkpoint.pt").write_bytes(b"PK")
+    (tmp_path / "demo" / "pretrained" / "log.jsonl").unlink()
+    main(argv)
+    load_model(tmp_path / "demo" / "plain", CPU)
+    assert (tmp_path / "demo" / "pretrained" / "log.jsonl").exists()
