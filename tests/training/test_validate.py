@@ -37,7 +37,8 @@ CONFIGS = [  # where in config.json, the value put there, what is said
     (("train", "learning_rate"), float("inf"), "not within"), (("decouple", "prior"), "none", "is not one of"),
     (("decouple", "layer"), 1, "expected str"), (("corpus", "corpus"), "a\0b", "NUL byte"),
     (("corpus", "standard"), 5, "expected str"), (("corpus", "lenient"), 1, "expected bool"),
-    (("corpus", "keys"), None, "expected int"), (("pretrain",), [], "pretrain is"),
+    (("corpus", "keys"), None, "expected int"),
+    (("train", "seed"), 2**40, "not within 0 to"), (("pretrain",), [], "pretrain is"),
 ]
 
 
@@ -124,6 +125,13 @@ def put(name, value):
     return spoil
 
 
+def half_a_character(state):
+    """The last piece that begins with a space's sign loses that sign's last byte to another."""
+    data = bytearray(state["tokenizer"].numpy().tobytes())
+    data[data.rindex("\u2581".encode()) + 2] = 0x41
+    state["tokenizer"] = torch.frombuffer(data, dtype=torch.uint8)
+
+
 EMBEDDING = "embedding.weight"
 CHECKPOINTS = [  # what is spoilt, what is said
     (put("step", "1"), "step is str"), (put("step", -1), "step -1"), (put("step", True), "step"),
@@ -139,6 +147,7 @@ CHECKPOINTS = [  # what is spoilt, what is said
     (swap(EMBEDDING, lambda w: w.to("meta")), "damaged"), (swap(EMBEDDING, lambda w: 5), "no plain tensor"),
     (lambda state: state["model"].pop(EMBEDDING), "missing or unknown: embedding.weight"),
     (lambda state: state["model"].update(extra=torch.zeros(1)), "missing or unknown: extra"),
+    (half_a_character, "tokenizer: "),
     (lambda state: state.pop("step"), "step is missing"), (lambda state: state.clear(), "missing"),
 ]
 
