@@ -133,3 +133,12 @@ def test_an_unfinished_run_is_not_made_again(copied, tmp_path):
     with pytest.raises(TinyDecoupleError, match="no completely trained model"):
         again.rerun(ours, tmp_path / "again", torch.device("cpu"), print)
     assert not (tmp_path / "again").exists(), "a rerun was begun for nothing"
+
+
+def test_a_damaged_log_is_refused_before_anything_is_trained(runs, tmp_path):
+    """It is what a rerun is compared with: found damaged afterwards, the whole training was in vain."""
+    run = shutil.copytree(runs / "plain", tmp_path / "run")
+    (run / "log.jsonl").write_text("{", encoding="utf-8")
+    with pytest.raises(TinyDecoupleError, match="log.jsonl: damaged"):
+        again.rerun(run, tmp_path / "again", torch.device("cpu"), print)
+    assert not (tmp_path / "again").exists(), "training had begun"

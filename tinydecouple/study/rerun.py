@@ -36,7 +36,7 @@ class Found:
 def parts(run: Path) -> dict[str, Path]:
     """The trained runs that a rerun of `run` makes again: folder within the rerun -> the original.
 
-    Raises TinyDecoupleError if one is missing or not complete.
+    Raises TinyDecoupleError if one is missing, damaged or not complete.
     """
     config = load_config(run)
     if config["kind"] == "demo":
@@ -45,6 +45,7 @@ def parts(run: Path) -> dict[str, Path]:
         found = {PRETRAINED if config["kind"] == "pretrain" else FINETUNED: run}
     for original in found.values():
         load_model(original, CPU)
+        read_records(original)
     return found
 
 
