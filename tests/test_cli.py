@@ -318,3 +318,11 @@ def test_python_m_is_silent_where_there_is_no_terminal(runs):
     done = subprocess.run([sys.executable, "-m", "tinydecouple", "translate", str(runs / "plain"), "--source", "std",
                            "--target", "a1"], input=b"yutdo\n", capture_output=True)
     assert done.returncode == 0 and done.stderr == b"" and done.stdout.decode("utf-8").endswith("\n")
+
+
+@pytest.mark.parametrize("module", ["cli", "corpus_command", "coursework.desk"])
+def test_what_needs_no_pytorch_does_not_import_it(module):
+    """It takes a second: --help, corpus and assignment do without, and a check of arguments, too."""
+    code = f"import sys, tinydecouple.{module}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False", f"tinydecouple.{module} imports PyTorch, by way of another module?"

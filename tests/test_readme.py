@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DEMO = (ROOT / "tutorials" / "DEMO.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README + DEMO, re.DOTALL) for line in block.splitlines()]
-TOLERANCE = 3.0  # chrF++ points; stated beside the table: other machines sum in another order, and training drifts
+TOLERANCE = {"mean": 3.0, "one": 6.0}  # chrF++ points; stated beside the table: other machines sum in another order
 
 
 def run(command, folder):
@@ -125,6 +125,7 @@ def test_the_table_is_what_the_demo_prints(tmp_path):
     for name, scores in shown.items():
         for system, there in scores.items():
             here = got[name][system]
-            assert abs(here - there) <= TOLERANCE, f"{name}, {system}: got {here}, the pages say {there}"
+            allowed = TOLERANCE["mean" if "mean" in name or "%" in name else "one"]
+            assert abs(here - there) <= allowed, f"{name}, {system}: got {here}, the pages say {there}"
     for name in ("msa -> dialect, mean of 25", "dialect -> msa, mean of 25"):
         assert got[name]["plain"] >= got[name]["copy"] + 15, f"{name}: {got[name]}; has the plain model learned?"

@@ -185,8 +185,9 @@ def decoupling(corpus: ParallelCorpus, tokenizer: Tokenizer, device: torch.devic
 
     h, y = gather()
     core.refresh(h, y, rng)
-    seconds = alternate({
-        "alone": steps({}), "penalised": steps({layers[0]: core}), "gather": gather,
+    seconds = alternate({"alone": steps({}), "penalised": steps({layers[0]: core})}, rounds)  # next to each other
+    seconds |= alternate({
+        "gather": gather,
         "refit": lambda: ours.fit(core.probe, h, y, rng, decouple.probe_steps),
         "SVD": lambda: probe_subspace(core.probe.posterior_mean(), decouple.rank),
         "code length": lambda: variational_bits(core.probe, h, y, rng, samples=1)}, rounds)

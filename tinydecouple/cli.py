@@ -43,9 +43,8 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
 
     def command(name: str, about: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=about, description=about,
-                                  formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-        return sub
+        return commands.add_parser(name, help=about, description=about,
+                                   formatter_class=argparse.ArgumentDefaultsHelpFormatter)
 
     def run_options(sub: argparse.ArgumentParser, run: str) -> None:
         sub.add_argument("--run", type=Path, default=Path(run), help="directory that the run leaves behind")

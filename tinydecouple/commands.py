@@ -83,7 +83,7 @@ def demo_command(args: argparse.Namespace) -> None:
     result = read_result(run / "scores.json", [arm.name for arm in arms])
     print(read_text(run / "table.md"))
     if left_out := [arm.name for arm in demo_arms(0) if arm.name not in {a.name for a in arms}]:
-        print(flagged(f"left out, to stay near four minutes on two cores: {', '.join(left_out)}. A claim owes its "
+        print(flagged(f"left out, to save a third of the time: {', '.join(left_out)}. A claim owes its "
                       f"control: demo `arms` {args.arms},{','.join(left_out)} `run` {run}-controlled adds it.\n"))
     drawn = figures.draw(run, result, {arm.name: run / arm.name for arm in arms})
     print(f"run directory: {run}\nfigures: {', '.join(map(str, drawn)) or 'none; pip install matplotlib, then again'}")

@@ -303,6 +303,9 @@ def test_mixed_precision_changes_a_loss_by_its_rounding_only(setup, tmp_path, mo
     monkeypatch.setattr(loop, "mixed_precision", lambda device: torch.autocast("cpu", torch.bfloat16))
     states, rounded = loop.batch_loss(model, batch)
     assert {h.dtype for h in states} == {torch.float32}, "states are added up in bfloat16"
+    with torch.autocast("cpu", torch.bfloat16):
+        normed = model.final_norm(exact_states[-1])
+    assert torch.equal(normed, model.final_norm(exact_states[-1])), "the norm is rounded to bfloat16"
     assert rounded.dtype == torch.float32 and 0 < abs(rounded.item() - exact.item()) < 0.02 * exact.item(), \
         f"got {rounded.item():.4f}, in float32 {exact.item():.4f} nats: equal means that nothing was rounded"
     for one, other in zip(torch.autograd.grad(rounded, [*model.parameters()]),

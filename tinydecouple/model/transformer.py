@@ -41,7 +41,7 @@ def rotate(x: Tensor, turn: Tensor) -> Tensor:
 
 
 class NormGradient(torch.autograd.Function):
-    """RMSNorm with its gradient by hand: PyTorch's own takes three times as long on a CPU.
+    """RMSNorm with its gradient by hand: PyTorch's own takes more than twice as long on a CPU.
 
     With r = 1 / root mean square, y = r h, out = w y and g the gradient by out, w g = u:
     d/d h = r (u - y mean(u y)),  d/d w = sum of g y over the states.
@@ -49,7 +49,8 @@ class NormGradient(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, h: Tensor, weight: Tensor) -> Tensor:
-        mean_square = torch.linalg.vecdot(h, h)[..., None] / h.shape[-1]  # (…, d) -> (…, 1)
+        with torch.autocast(h.device.type, enabled=False):  # which would round it to bfloat16
+            mean_square = torch.linalg.vecdot(h, h)[..., None] / h.shape[-1]  # (…, d) -> (…, 1)
         r = torch.rsqrt(mean_square + torch.finfo(h.dtype).eps)
         y = h * r
         ctx.save_for_backward(y, r, weight)

@@ -22,7 +22,7 @@ class Arm:
 def demo_arms(strength: float) -> tuple[Arm, ...]:
     """The demo's arms; strength: lambda of those that penalise. The first is what the others are compared with.
 
-    The demo runs DEMO of them unless told: a third fine-tuning would take it past four minutes on two cores.
+    The demo runs DEMO of them unless told: the third fine-tuning takes minutes more.
     """
     return (
         Arm("plain", "fine-tuning alone, observed by the probe"),
