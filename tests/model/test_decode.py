@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tinydecouple.model import decode as decoding
-from tinydecouple.model.decode import beam_search, decode
+from tinydecouple.model.decode import beam_search, decode, greedy
 from tinydecouple.model.transformer import Transformer
 
 
@@ -143,3 +143,15 @@ def test_nothing_to_do(model):
 def test_a_model_that_never_ends_is_stopped(model, beam):
     out = decode(model, [[5, 6, 7]], end=-1 if beam == 1 else 1, beam=beam)[0]
     assert len(out) <= decoding.longest_output(3)
+
+
+def test_what_has_ended_stays_ended(model):
+    """Rows leave the batch together; one that waits for it is padded, whatever the model would say next."""
+    prompts = torch.tensor([p for p in some_prompts() if len(p) == 5])
+    free = [slow_greedy(model, p, -1) for p in prompts.tolist()]
+    end = free[0][4]
+    rows = greedy(model, prompts, end).tolist()
+    stops = [row.index(end) if end in row else len(row) for row in rows]
+    assert len(set(stops)) > 1, "the case is too easy: all rows end at once"
+    for row, stop in zip(rows, stops):
+        assert set(row[stop:]) <= {end}, f"{row}: goes on after its end, at {stop}"

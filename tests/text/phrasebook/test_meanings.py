@@ -10,7 +10,16 @@ import pytest
 from sacrebleu.metrics import CHRF
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.text.phrasebook.meanings import TABLES, draw, meanings, phrasebook, render, template_of
+from tinydecouple.text.phrasebook.meanings import (
+    TABLES,
+    _tidy,
+    draw,
+    generate,
+    meanings,
+    phrasebook,
+    render,
+    template_of,
+)
 
 BOOK = phrasebook()
 EVERY = meanings(BOOK)
@@ -196,3 +205,18 @@ def test_a_rule_of_spelling(key, variety, says):
 def test_the_gender_that_english_hides_is_settled_evenly():
     asked = [render(BOOK, m, "cai") for m in EVERY if m.template == "take-me"]
     assert 0.3 < np.mean([text.endswith("سمحتي.") for text in asked]) < 0.7, "one gender is spoken to nearly always"
+
+
+@pytest.mark.parametrize("variety, lines", [
+    ("cai", ["ل البيت", "  راح ل البيت  .", "و ل البيت", "", "ب سرعة ، يلا", "ع السوق"]),
+    ("en", ["the bank is here . where ?", " a cup", "", "no+w"])])
+def test_many_lines_are_tidied_as_each_by_itself(variety, lines):
+    """A corpus is tidied in one go: what holds at a line's start or end must hold at every line's."""
+    assert _tidy("\n".join(lines), variety).split("\n") == [_tidy(line, variety) for line in lines]
+
+
+def test_a_corpus_says_what_render_says():
+    tables = phrasebook()
+    texts = generate(40, np.random.default_rng(3), tables)
+    for meaning in draw(40, np.random.default_rng(3), tables):
+        assert texts[meaning.key] == {v: render(tables, meaning, v) for v in tables.varieties}
