@@ -208,7 +208,7 @@ def test_the_gender_that_english_hides_is_settled_evenly():
 
 
 @pytest.mark.parametrize("variety, lines", [
-    ("cai", ["ل البيت", "  راح ل البيت  .", "و ل البيت", "", "ب سرعة ، يلا", "ع السوق"]),
+    ("cai", ["ل البيت", "  راح ل البيت  .", "و ل البيت", "", "ب سرعة ، يلا", "ل السوق", "ع السوق"]),
     ("en", ["the bank is here . where ?", " a cup", "", "no+w"])])
 def test_many_lines_are_tidied_as_each_by_itself(variety, lines):
     """A corpus is tidied in one go: what holds at a line's start or end must hold at every line's."""
