@@ -49,8 +49,8 @@ scores = {arm: [wb.scores(system) for system in found] for arm, found in systems
 
 # %%
 for arm, into, back in (("plain", 65, 74), ("decoupled", 65.7, 73.5), ("random", 66.7, 74), ("normalised", 65.5, 74),
-                        ("weighted", 69.2, 70.7)):
-    wb.show(f"{arm}, standard to dialects, seeds 1 to 3", [s["to dialects"] for s in scores[arm]], into, 2, "chrF++")
+                        ("weighted", 68, 70.5)):
+    wb.show(f"{arm}, standard to dialects, seeds 1 to 3", [s["to dialects"] for s in scores[arm]], into, 2.5, "chrF++")
     wb.show(f"{arm}, dialects to standard, seeds 1 to 3", [s["to standard"] for s in scores[arm]], back, 2, "chrF++")
 
 # %% [markdown]
@@ -65,8 +65,9 @@ for arm, into, back in (("plain", 65, 74), ("decoupled", 65.7, 73.5), ("random",
 #
 # $$ \bar D \pm 4.30\; s / \sqrt 3 $$
 #
-# It answers: would training again have said the same? Three seeds make a wide interval, and one of unsure width. That
-# is not a flaw of the formula but the price of three seeds. Only the order of batches and the probe's noise differ
+# It answers: would training again have said the same? Three seeds make a wide interval, and one of unsure width: when
+# the norm was summed in another order, and nothing else changed, random less plain went from 1.8 ± 0.8 to 1.7 ± 5.8.
+# That is not a flaw of the formula but the price of three seeds. Only the order of batches and the probe's noise differ
 # here; another pretraining would spread more.
 
 
@@ -82,19 +83,17 @@ def compared(arm: str, against: str, direction: str = "msa -> dialect") -> dict[
     return {"keys": (each.mean(), low, high), "seeds": (each.mean(), each.mean() - reach, each.mean() + reach)}
 
 
-def report(name: str, found: dict[str, tuple[float, float, float]], expected: float, reach: float) -> None:
-    """The mean difference, how far its intervals reach to either side (`reach`: expected over seeds), and zero."""
-    wb.show(name, found["keys"][0], expected, 1, "chrF++")
-    for luck, usual, within in (("keys", 0.75, 0.25), ("seeds", reach, max(0.5, reach / 4))):
-        _, low, high = found[luck]
-        wb.show(f"    reach over {luck}", (high - low) / 2, usual, within, "chrF++")
-        print(f"    over {luck}: {'above zero' if low > 0 else 'below zero' if high < 0 else 'holds zero'}")
+def report(name: str, found: dict[str, tuple[float, float, float]], expected: float) -> None:
+    """The mean difference, and its intervals; how wide the one over three seeds is cannot be told beforehand."""
+    wb.show(name, found["keys"][0], expected, 1.2, "chrF++")
+    for luck, (_, low, high) in found.items():
+        sign = "above zero" if low > 0 else "below zero" if high < 0 else "holds zero"
+        print(f"    over {luck}: {low:+.2f} to {high:+.2f}, {sign}")
 
 
 gain = {arm: compared(arm, "plain") for arm in ARMS[1:]}
-for arm, expected, reach in (("decoupled", 0.75, 4.2), ("random", 1.8, 0.75), ("normalised", 0.55, 1),
-                             ("weighted", 4.3, 2.5)):
-    report(f"{arm} less plain, standard to dialects", gain[arm], expected, reach)
+for arm, expected in (("decoupled", 0.85), ("random", 1.75), ("normalised", 0.6), ("weighted", 3.7)):
+    report(f"{arm} less plain, standard to dialects", gain[arm], expected)
 
 # %% [markdown]
 # ## The question that matters: is the *standard's* direction special?
@@ -105,28 +104,27 @@ for arm, expected, reach in (("decoupled", 0.75, 4.2), ("random", 1.8, 0.75), ("
 # layer 1 (tutorial 8), only one has short states.
 #
 # Expect *decoupled* below *random* over keys, for these very models, while over seeds the interval holds zero: its
-# three differences spread from -2.7 to 0.5. Expect *decoupled* less *normalised* to hold zero both ways. And see what
+# three differences spread from -2.5 to 1.6. Expect *decoupled* less *normalised* to hold zero both ways. And see what
 # each arm does to the standard.
 
 # %%
 special, shorter = compared("decoupled", "random"), compared("decoupled", "normalised")
-report("decoupled less random, standard to dialects", special, -1, 3.9)
-report("decoupled less normalised, standard to dialects", shorter, 0.2, 3.2)
-report("weighted less decoupled, standard to dialects", compared("weighted", "decoupled"), 3.6, 3)
+report("decoupled less random, standard to dialects", special, -0.9)
+report("decoupled less normalised, standard to dialects", shorter, 0.25)
+report("weighted less decoupled, standard to dialects", compared("weighted", "decoupled"), 2.9)
 cost = {arm: compared(arm, "plain", "dialect -> msa") for arm in ARMS[1:]}
-for arm, expected in (("decoupled", -0.5), ("random", -0.1), ("normalised", 0.1), ("weighted", -3.2)):
+for arm, expected in (("decoupled", 0), ("random", 0), ("normalised", 0.1), ("weighted", -3.2)):
     wb.show(f"{arm} less plain, dialects to standard", cost[arm]["keys"][0], expected, 1, "chrF++")
 
 # %% [markdown]
 # ## Length, and leakage
 #
-# Is it the length, then? *Random* has short states and gains over plain; *decoupled* has states as short, and its gain
-# is not shown. *Weighted*, which gains most, has states as long as plain's. So length alone does not say which arm
-# gains.
+# Is it the length, then? *Random* and *decoupled* have states a third as long as plain's, and gains that three seeds do
+# not show. *Weighted*, which gains most, has states as long as plain's. So length alone does not say which arm gains.
 #
 # And a gain can be the wrong gain: chrF++ against a dialect's reference can rise because an output became *more*
-# standard, since the varieties share words. So ask whether leakage fell. Expect it lower in *decoupled* in each of
-# three seeds, by 0.2 to 1.5 points of 4 to 5 %; the interval over seeds holds zero.
+# standard, since the varieties share words. So ask whether leakage fell. Expect no common sign over the three
+# seeds of *decoupled*, or a small one, of 4 to 5 %; the interval over seeds holds zero.
 
 # %%
 length = {}
@@ -137,10 +135,11 @@ long, short = ("plain", "normalised", "weighted"), ("decoupled", "random")
 wb.show(f"mean length of a state, layer 1: {', '.join(long)}", [length[arm] for arm in long], 153, 12)
 wb.show(f"mean length of a state, layer 1: {', '.join(short)}", [length[arm] for arm in short], 47, 6)
 leakage = {arm: np.array([s["leakage"] for s in found]) for arm, found in scores.items()}
-wb.show("leakage, plain, seeds 1 to 3", list(leakage["plain"]), 4.6, 0.8, "%")
+wb.show("leakage, plain, seeds 1 to 3", list(leakage["plain"]), 4.2, 1.2, "%")
 fell = leakage["decoupled"] - leakage["plain"]
-wb.show("leakage, decoupled less plain, by seed", list(fell), -0.8, 0.8, "points")
-wb.show("    reach of its interval over seeds", 4.30 * fell.std(ddof=1) / np.sqrt(3), 1.7, 0.6, "points")
+wb.show("leakage, decoupled less plain, by seed", list(fell), -0.5, 1.2, "points")
+reach = 4.30 * fell.std(ddof=1) / np.sqrt(3)
+print(f"    over seeds: {fell.mean() - reach:+.2f} to {fell.mean() + reach:+.2f} points")
 
 if figure := wb.new_figure(8, 3.2):
     left, right = figure.subplots(1, 2)
@@ -194,7 +193,7 @@ for found in (*gain.values(), special, shorter):
     assert found["keys"][1] <= found["keys"][0] <= found["keys"][2], "an interval over keys that lacks its mean"
 if not wb.SMOKE:
     assert np.mean([s["to dialects"] for s in scores["plain"]]) > 55, "a weak baseline"
-    assert all(low > 0 for _, low, _ in gain["random"].values()), "a random direction no longer gains over plain"
+    assert gain["random"]["keys"][1] > 0, "a random direction no longer gains over plain, for these very models"
     assert gain["decoupled"]["seeds"][1] < 0 < gain["decoupled"]["seeds"][2], "the gain of decoupled is shown after all"
     assert special["seeds"][1] < 0 < special["seeds"][2], "decoupled and random differ over seeds after all"
     assert shorter["seeds"][1] < 0 < shorter["seeds"][2], "decoupled and normalised differ over seeds after all"
