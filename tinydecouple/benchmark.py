@@ -29,7 +29,7 @@ from tinydecouple.text.tokenizer import Tokenizer
 from tinydecouple.training.batches import NO_VARIETY, Batch, Example, bucket, collate, finetuning_examples
 from tinydecouple.training.decoupler import Decoupler, classes_of
 from tinydecouple.training.gather import collect_states, draw_examples
-from tinydecouple.training.train import make_optimizer, train_step
+from tinydecouple.training.train import make_optimizer, mixed_precision, train_step
 
 SHAPE = {"vocabulary": 1500, "width": 128, "blocks": 4, "heads": 4}
 BATCH, LENGTH = 32, 64  # sequences and positions of a batch, where shapes are compared
@@ -44,6 +44,8 @@ def alternate(calls: dict[str, Call], rounds: int) -> dict[str, list[float]]:
         for name, call in calls.items():
             started = time.perf_counter()
             call()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()  # calls return before the GPU has done its work
             if i:
                 seconds[name].append(time.perf_counter() - started)
     return seconds
@@ -83,7 +85,8 @@ def stepper(model: nn.Module, logits: Callable[[Tensor], Tensor], tokens: Tensor
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
 
     def step() -> None:
-        loss = F.cross_entropy(logits(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
+        with mixed_precision(tokens.device):
+            loss = F.cross_entropy(logits(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)

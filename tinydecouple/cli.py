@@ -130,6 +130,9 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     study.add_argument("--final", type=int, nargs="?", const=1, choices=(1, 2), help="translate fresh meanings that "
                        "no cell has read, with every cell of the plan: the first 600, or the second")
 
+    study.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where all cells of a "
+                       "comparison are made; float32 on either")
+
     bench = command("bench", "measure speed beside its peers, and how cost grows with size; a few minutes")
     bench.add_argument("--rounds", type=number(int, {"least": 1, "most": 1000}), default=5,
                        help="times that each is measured")

@@ -171,10 +171,11 @@ def evaluate_command(args: argparse.Namespace) -> None:
 def study_command(args: argparse.Namespace) -> None:
     plan = read_plan(args.plan or ("quick" if args.quick else "primary"))
     cells = chosen_cells(plan, args.setting, args.cell)
+    device = pick_device(args.device, full_precision=True)
     if args.final:
-        run_final(args.run, plan, cells, args.final, args.workers)
+        run_final(args.run, plan, cells, args.final, args.workers, device)
         return
-    run_plan(args.run, cells, args.workers, args.rerun)
+    run_plan(args.run, cells, args.workers, args.rerun, device)
     if args.cell:
         return
     print(status(args.run, plan))

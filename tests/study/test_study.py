@@ -102,8 +102,8 @@ def test_two_workers_that_take_the_same_cell_do_no_harm(made, plan, tmp_path, mo
     cell = next(plan.cells())
     folder, theirs = cell_folder(tmp_path, cell), cell_folder(made, cell)
 
-    def slow(path, record, write=making.write_record):
-        write(path, record)
+    def slow(path, record, device, write=making.write_record):
+        write(path, record, device)
         shutil.copytree(theirs, folder)
 
     monkeypatch.setattr(making, "write_record", slow)

@@ -163,13 +163,16 @@ class Transformer(nn.Module):
         return F.linear(self.final_norm(h), self.embedding.weight)
 
 
-def pick_device(name: str) -> torch.device:
+def pick_device(name: str, full_precision: bool = False) -> torch.device:
     """name: cpu, cuda or auto, which takes a CUDA device if there is one.
 
-    Raises TinyDecoupleError if cuda is asked for and absent.
+    On cuda training then multiplies matrices in bfloat16, which PyTorch calls medium precision,
+    unless full_precision. Raises TinyDecoupleError if cuda is asked for and absent.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise TinyDecoupleError("`device` cuda: this PyTorch sees no CUDA device; use cpu or auto")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.set_float32_matmul_precision(
+        "medium" if name == "cuda" and not full_precision else "highest")
     return torch.device(name)

@@ -31,7 +31,15 @@ from tinydecouple.options import DecoupleOptions, ModelOptions, TrainOptions
 from tinydecouple.study.conditions import Arm, apply
 from tinydecouple.study.measures import Judge, judge, length_ratio, manipulation, scores, sentences
 from tinydecouple.study.plan import Cell
-from tinydecouple.study.records import cell_folder, pretrained_folder, published, read_cell, read_checked, write_record
+from tinydecouple.study.records import (
+    CPU,
+    cell_folder,
+    pretrained_folder,
+    published,
+    read_cell,
+    read_checked,
+    write_record,
+)
 from tinydecouple.text.corpus import ParallelCorpus
 from tinydecouple.text.fresh import fresh_corpus
 from tinydecouple.text.readers import load_corpus
@@ -41,7 +49,6 @@ from tinydecouple.training.gather import parse_layers
 from tinydecouple.training.interventions import editing
 from tinydecouple.training.pipeline import decouplers, finetune, new_tokenizer, pretrain
 
-CPU = torch.device("cpu")
 LENGTH_KEYS = 100  # keys whose outputs' length is measured at each bias on the end symbol
 
 
@@ -66,31 +73,31 @@ def score_run(run: Path, corpus: ParallelCorpus, split: str, beam: int, device: 
     return system
 
 
-def make_pretrained(run: Path, cell: Cell) -> Path:
+def make_pretrained(run: Path, cell: Cell, device: torch.device = CPU) -> Path:
     """The pretrained run of a cell, made unless it is there."""
     folder = pretrained_folder(run, cell)
     if not folder.is_dir():
         corpus = load_corpus(cell.corpus)
         with published(run, folder) as work:
             tokenizer = new_tokenizer(corpus, cell.setting.model)
-            pretrain(work, corpus, tokenizer, cell.corpus, cell.setting.model, cell.pretrain, CPU)
+            pretrain(work, corpus, tokenizer, cell.corpus, cell.setting.model, cell.pretrain, device)
     return folder
 
 
-def run_cell(run: Path, cell: Cell) -> None:
+def run_cell(run: Path, cell: Cell, device: torch.device = CPU) -> None:
     """Make a cell, unless it is there. Raises TinyDecoupleError if what is there is damaged or of another plan."""
     folder = cell_folder(run, cell)
     if folder.exists():
         read_cell(folder, cell)
         return
-    start = make_pretrained(run, cell)
+    start = make_pretrained(run, cell, device)
     corpus = load_corpus(cell.corpus)
     train, decouple = cell.options
     seconds = {}
     with published(run, folder) as work:
         with timed(seconds, "training"):
-            finetune(work, start, corpus, train, decouple, CPU)
-        trained = load_cell(work, len(corpus.family))
+            finetune(work, start, corpus, train, decouple, device)
+        trained = load_cell(work, len(corpus.family), device)
         tokenizer = trained.tokenizer
         with timed(seconds, "translating"):
             system = trained.translate(corpus, "dev", cell.setting.beam)
@@ -99,16 +106,16 @@ def run_cell(run: Path, cell: Cell) -> None:
         with timed(seconds, "length"):
             lengths = length_curve(trained, corpus, cell)
         with timed(seconds, "probing"):
-            probes = probe_states(start, work, corpus, cell)
+            probes = probe_states(start, work, corpus, cell, device)
         steps = load_checkpoint(work)["step"]
         (work / BEFORE).unlink(missing_ok=True)  # three times the size of what is needed
         write_record(work / "cell.json", {
             "cell": cell.name, "why": cell.arm.why, "configuration": cell.configuration(),
             "corpus_sha256": corpus.fingerprint, "scores": scores(system, corpus, tokenizer, by),
-            "length_by_end_bias": lengths, "probes": probes, "steps": steps, "seconds": seconds})
+            "length_by_end_bias": lengths, "probes": probes, "steps": steps, "seconds": seconds}, device)
 
 
-def final_cell(run: Path, cell: Cell, number: int, end_bias: float) -> None:
+def final_cell(run: Path, cell: Cell, number: int, end_bias: float, device: torch.device = CPU) -> None:
     """Translate the `number`-th set of fresh keys with a cell's model, with and without a bias on the end symbol."""
     folder = cell_folder(run, cell)
     record = read_cell(folder, cell)
@@ -116,7 +123,7 @@ def final_cell(run: Path, cell: Cell, number: int, end_bias: float) -> None:
         read_checked(folder / f"final-{number}" / "final.json", cell)
         return
     corpus = fresh_corpus(load_corpus(cell.corpus), cell.corpus, number)
-    trained = load_cell(folder, len(corpus.family))
+    trained = load_cell(folder, len(corpus.family), device)
     tokenizer = trained.tokenizer
     seconds: dict[str, float] = {}
     with published(run, folder / f"final-{number}") as work:
@@ -130,7 +137,7 @@ def final_cell(run: Path, cell: Cell, number: int, end_bias: float) -> None:
         write_record(work / "final.json", {
             "cell": cell.name, "configuration": record["configuration"], "corpus_sha256": corpus.fingerprint,
             "set": number, "end_bias": end_bias, "scores": scores(system, corpus, tokenizer, by),
-            "length_controlled": scores(controlled, corpus, tokenizer, by), "seconds": seconds})
+            "length_controlled": scores(controlled, corpus, tokenizer, by), "seconds": seconds}, device)
 
 
 @dataclass(frozen=True)
@@ -157,9 +164,9 @@ class Trained:
         return sorted(done, key=lambda d: place[d.source, d.target])
 
 
-def load_cell(folder: Path, varieties: int) -> Trained:
+def load_cell(folder: Path, varieties: int, device: torch.device) -> Trained:
     """varieties: how many the family has."""
-    model, tokenizer, config = load_model(folder, CPU, unedited=True)
+    model, tokenizer, config = load_model(folder, device, unedited=True)
     decouple = DecoupleOptions(**config["decouple"])
     cores = decouplers(decouple, varieties, ModelOptions(**config["model"]))
     for layer, state in load_checkpoint(folder)["decouplers"].items():
@@ -187,10 +194,11 @@ def length_curve(trained: Trained, corpus: ParallelCorpus, cell: Cell) -> list[d
     return curve
 
 
-def probe_states(start: Path, work: Path, corpus: ParallelCorpus, cell: Cell) -> dict[str, dict[str, float]]:
+def probe_states(start: Path, work: Path, corpus: ParallelCorpus, cell: Cell,
+                 device: torch.device) -> dict[str, dict[str, float]]:
     """Probes of the states of dev sentences, before any edit, at the layers of the cell and of its setting."""
     def states(folder: Path) -> States:
-        model, tokenizer, _ = load_model(folder, CPU, unedited=True)
+        model, tokenizer, _ = load_model(folder, device, unedited=True)
         return gather_states(model, tokenizer, corpus, "dev", cell.setting.probe_states,
                              np.random.default_rng([cell.seed, 0]))
 

@@ -12,12 +12,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import tinydecouple
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.files import read_regular, write_json
 from tinydecouple.study.plan import Cell
 from tinydecouple.training.checkpoint import difference
 
+CPU = torch.device("cpu")
 PACKAGES = ("numpy", "torch", "sentencepiece", "sacrebleu")
 
 
@@ -50,20 +53,22 @@ def published(run: Path, folder: Path) -> Generator[Path, None, None]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def write_record(path: Path, record: dict[str, Any]) -> None:
+def write_record(path: Path, record: dict[str, Any], device: torch.device = CPU) -> None:
     """A record with where it was made and the checksums of the files beside it, which are complete by now."""
     files = {file.name: checksum(file) for file in sorted(path.parent.iterdir()) if file.is_file()}
     versions = {"tinydecouple": tinydecouple.__version__, "python": platform.python_version(),
                 **{name: version(name) for name in PACKAGES}}
-    write_json(path, {**record, "versions": versions, "processor": processor(), "files": files})
+    write_json(path, {**record, "versions": versions, "processor": processor(device), "files": files})
 
 
 def checksum(path: Path) -> str:
     return hashlib.sha256(read_regular(path)).hexdigest()
 
 
-def processor() -> str:
-    """The processor's model, as the system names it."""
+def processor(device: torch.device) -> str:
+    """The model of the processor, as the system names it, or of the GPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))

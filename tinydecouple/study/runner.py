@@ -15,9 +15,9 @@ import torch
 from tqdm import tqdm
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.study.cells import CPU, final_cell, make_pretrained, run_cell
+from tinydecouple.study.cells import final_cell, make_pretrained, run_cell
 from tinydecouple.study.plan import Cell, Plan
-from tinydecouple.study.records import cell_folder, pretrained_folder, read_cell
+from tinydecouple.study.records import CPU, cell_folder, pretrained_folder, read_cell
 from tinydecouple.study.status import read_records
 from tinydecouple.training.checkpoint import load_model
 
@@ -34,7 +34,7 @@ class Job:
     needs: Path | None = None
 
 
-def run_plan(run: Path, cells: list[Cell], workers: int, rerun: bool = False) -> None:
+def run_plan(run: Path, cells: list[Cell], workers: int, rerun: bool = False, device: torch.device = CPU) -> None:
     """Make the cells that are not there yet. rerun: make anew those that are damaged or of another configuration.
 
     Raises TinyDecoupleError for cells that failed, once the others are made.
@@ -53,19 +53,21 @@ def run_plan(run: Path, cells: list[Cell], workers: int, rerun: bool = False) ->
         if rerun and start not in starts and start.is_dir() and not whole(start):
             shutil.rmtree(start)
         if start not in starts and not start.is_dir():
-            jobs.append(Job(f"pretraining for {cell.name}", make_pretrained, (run, cell)))
+            jobs.append(Job(f"pretraining for {cell.name}", make_pretrained, (run, cell, device)))
         starts.add(start)
-        jobs.append(Job(f"cell {cell.name}", run_cell, (run, cell), start))
+        jobs.append(Job(f"cell {cell.name}", run_cell, (run, cell, device), start))
     work_off(run, jobs, workers, len(cells))
 
 
-def run_final(run: Path, plan: Plan, cells: list[Cell], number: int, workers: int) -> None:
+def run_final(run: Path, plan: Plan, cells: list[Cell], number: int, workers: int,
+              device: torch.device = CPU) -> None:
     """Read the `number`-th set of fresh keys with these cells, each arm with the bias that gives its outputs length 1.
 
     Raises TinyDecoupleError unless all cells of the plan are there and compare.
     """
     records = read_records(run, plan)
-    jobs = [Job(f"final {cell.name}", final_cell, (run, cell, number, end_bias(plan, records, cell))) for cell in cells]
+    jobs = [Job(f"final {cell.name}", final_cell, (run, cell, number, end_bias(plan, records, cell), device))
+            for cell in cells]
     work_off(run, jobs, workers, len(jobs))
 
 
@@ -97,8 +99,8 @@ def work_off(run: Path, jobs: list[Job], workers: int, total: int) -> None:
                     running.remove((job, process, log))
                     if process.exitcode:
                         failed.append((job, last_line(log) if process.exitcode > 0 else "was killed", log))
-                        jobs = [other for other in jobs if not (job.call is make_pretrained
-                                                                and other.needs == pretrained_folder(*job.arguments))]
+                        start = pretrained_folder(*job.arguments[:2])
+                        jobs = [j for j in jobs if not (job.call is make_pretrained and j.needs == start)]
                     elif job.call is not make_pretrained:
                         bar.update()
                 while len(running) < workers and (job := next((j for j in jobs if ready(j) or not running), None)):

@@ -44,8 +44,9 @@ CHECKPOINTS = 20  # per run without a probe: an interrupted run loses at most 5 
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:
-    """On a GPU matrix products in bfloat16; the stream, norms, loss and weights stay float32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+    """On a GPU of medium precision (pick_device) products in bfloat16; all else stays float32."""
+    on = device.type == "cuda" and torch.get_float32_matmul_precision() == "medium"
+    return torch.autocast(device.type, torch.bfloat16, enabled=on)
 
 
 def batch_loss(model: Transformer, batch: Batch,
