@@ -142,5 +142,5 @@ def test_a_file_that_is_no_plan(tmp_path, text, says):
     (tmp_path / "plan.json").write_text(text, encoding="utf-8")
     with pytest.raises(TinyDecoupleError, match=says):
         read_plan(str(tmp_path / "plan.json"))
-    with pytest.raises(TinyDecoupleError, match="nowhere: no such plan; name a JSON file or one of primary, quick"):
+    with pytest.raises(TinyDecoupleError, match="nowhere: no such plan; name a JSON file or one of helps, primary, quick"):
         read_plan("nowhere")
