@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.method.erasure import leace
 from tinydecouple.method.projection import reject
-from tinydecouple.options import FORWARD, DecoupleOptions, TrainOptions
+from tinydecouple.options import DecoupleOptions, TrainOptions
 from tinydecouple.training import train as loop
 from tinydecouple.training.batches import collate, finetuning_examples
 from tinydecouple.training.decoupler import Decoupler, classes_of
