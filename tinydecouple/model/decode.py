@@ -50,8 +50,8 @@ def longest_output(prompt_length: int) -> int:
 
 
 @torch.inference_mode()
-def decode(model: Transformer | Contrasted, prompts: list[list[int]], end: int, beam: int = 1, batch: int = 512,
-           label: str = "decoding", end_bias: float = 0.0) -> list[list[int]]:
+def decode(model: Transformer | Contrasted, prompts: list[list[int]], end: int, beam: int = 1,
+           batch: int = 512, label: str = "decoding", end_bias: float = 0.0) -> list[list[int]]:
     """Continue each prompt until the end symbol, which is left out; results in prompt order.
 
     beam: 1 is greedy; more keeps that many hypotheses per prompt. batch: hypotheses decoded at
@@ -83,7 +83,8 @@ def biased(logits: Tensor, end: int, end_bias: float) -> Tensor:
     return logits
 
 
-def greedy(model: Transformer | Contrasted, tokens: Tensor, end: int, end_bias: float = 0.0) -> Tensor:
+def greedy(model: Transformer | Contrasted, tokens: Tensor, end: int,
+           end_bias: float = 0.0) -> Tensor:
     """(b, t) prompts -> (b, longest_output(t)) most likely next tokens, padded with `end`."""
     b, t = tokens.shape
     new = torch.full((b, longest_output(t)), end, device=tokens.device)

@@ -134,7 +134,8 @@ def _check_decoupler(found: Any, core: Decoupler, what: str, path: Path) -> None
     if refreshes:
         basis = torch.zeros(core.width, core.options.rank)
         tensors |= {"basis": basis, "last": basis}
-        if core.options.form in ("reject", "leace"):  # the rank of an eraser is below the number of classes
+        if core.options.form in ("reject", "leace"):
+            # the rank of an eraser is below the number of classes
             left = found.get("left")
             like = left if isinstance(left, Tensor) and left.dim() == 2 else basis
             tensors |= dict.fromkeys(("left", "right"), basis[:, :1].expand(-1, like.shape[1]))
