@@ -29,7 +29,8 @@ from tinydecouple.text.tokenizer import Tokenizer
 from tinydecouple.training.batches import NO_VARIETY, Batch, Example, bucket, collate, finetuning_examples
 from tinydecouple.training.decoupler import Decoupler, classes_of
 from tinydecouple.training.gather import collect_states, draw_examples
-from tinydecouple.training.train import make_optimizer, mixed_precision, train_step
+from tinydecouple.training.loss import mixed_precision
+from tinydecouple.training.train import make_optimizer, train_step
 
 SHAPE = {"vocabulary": 1500, "width": 128, "blocks": 4, "heads": 4}
 BATCH, LENGTH = 32, 64  # sequences and positions of a batch, where shapes are compared

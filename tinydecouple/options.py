@@ -14,12 +14,15 @@ from tinydecouple.method.subspace import ESTIMATORS
 MOST = {int: 2**32 - 1, float: 1e6}  # of an option without a most of its own; every seed lies below
 TOKENS = ("target", "source", "all")
 PENALISED = ("all", "dialects", "standard")
-FORWARD = ("reject", "leace")  # forms that edit states in the forward pass and penalise nothing
-FORMS = ("inside", "one-sided", "length", "reversal", *FORWARD)
+FORWARD = ("reject", "leace", "adapter")  # forms that edit states in the forward pass and penalise nothing
+FORMS = ("inside", "one-sided", "length", "reversal", "gradient", *FORWARD)
 
 
 def option(default: Any, text: str, **limits: Any) -> Any:
-    """A dataclass field; limits: least, most, or choices (a tuple). A number always has a most: MOST of its type."""
+    """A dataclass field; limits: least, most, or choices (a tuple). A number always has a most: MOST of its type.
+
+    later: the option is younger than some runs of this version, which are read as if they held its default.
+    """
     return dataclasses.field(default=default, metadata={"help": text, "most": MOST.get(type(default)), **limits})
 
 
@@ -50,6 +53,15 @@ def shown(value: Any, most: int = 40) -> str:
     return text if len(text) <= most else f"{text[:most]}…"
 
 
+def filled(config: dict[str, Any]) -> dict[str, Any]:
+    """A run's or a cell's configuration, with the defaults of the options that are younger than it."""
+    kinds = {"pretrain": TrainOptions, "train": TrainOptions, "decouple": DecoupleOptions}
+    later = {section: {f.name: f.default for f in dataclasses.fields(kind) if "later" in f.metadata}
+             for section, kind in kinds.items()}
+    return {section: {**later[section], **value} if section in kinds and isinstance(value, dict) else value
+            for section, value in config.items()}
+
+
 @dataclass(frozen=True)
 class ModelOptions:
     """The transformer of model/transformer.py."""
@@ -77,6 +89,15 @@ class TrainOptions:
                             least=0, most=0.9)
     extra_steps: float = option(0.0, "further steps, as a share of those of the epochs", least=0,
                                 most=100)
+    unlikelihood: float = option(0.0, "weight of a loss on saying the standard's pieces: of every "
+                                 "piece of the standard's sentence that the dialect's lacks",
+                                 least=0, later=True)
+    own_weight: float = option(1.0, "weight of the loss on a dialect's own pieces, those that the "
+                               "standard's sentence lacks", least=0, later=True)
+    sisters: float = option(0.0, "share of the examples standard to dialect that get the sentence "
+                            "of another dialect of its region as their source", least=0, most=1,
+                            later=True)
+    source_tag: bool = option(True, "put the source's tag before it", later=True)
     batch_seed: int = option(0, "if not 0, another batch order at the same seed", least=0)
     seed: int = option(1, "seed of initial weights, batch order and probe noise", least=0)
 
@@ -97,8 +118,10 @@ class DecoupleOptions:
     one: int = option(0, "the one of one-vs-rest: 0 is the standard, 1 the first dialect", least=0)
     form: str = option("inside", "what is penalised: the length inside the subspace, the "
                        "coordinate on the one's side of the mean, the whole state's length, or "
-                       "telling varieties apart (gradient reversal); or nothing, but the forward "
-                       "pass rejects the subspace or applies LEACE", choices=FORMS)
+                       "telling varieties apart (gradient reversal); or nothing, but the "
+                       "states' gradient rejects the subspace, or the forward pass rejects it, "
+                       "applies LEACE, or has a low-rank adapter per variety outside of it",
+                       choices=FORMS)
     subspace: str = option("probe", "estimator of the subspace that is penalised",
                            choices=tuple(ESTIMATORS))
     frozen: bool = option(False, "keep the first refresh's subspace and mean for the whole run")
@@ -115,6 +138,12 @@ class DecoupleOptions:
     prior: str = option("normal", "prior of the probe's weights", choices=PRIORS)
     probe_states: int = option(4096, "states gathered per refit", least=64, most=10_000_000)
     probe_steps: int = option(150, "Adam steps per refit", least=1, most=1_000_000)
+    contrast: float = option(0.0, "when the study translates into a dialect: alpha of log p(piece | "
+                             "dialect's tag) - alpha log p(piece | standard's tag)", least=0,
+                             later=True)
+    plausible: float = option(0.0, "with contrast, pieces less probable than this share of the "
+                              "likeliest one's probability are never said", least=0, most=1,
+                              later=True)
 
 
 PRETRAIN = TrainOptions(epochs=3, learning_rate=3e-3)  # chosen on dev, for plain fine-tuning

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tinydecouple.model import decode as decoding
-from tinydecouple.model.decode import beam_search, decode, greedy
+from tinydecouple.model.decode import Contrasted, beam_search, decode, greedy
 from tinydecouple.model.transformer import Transformer
 
 
@@ -156,3 +156,53 @@ def test_what_has_ended_stays_ended(model):
     assert min(stops) < 9 and len(set(stops)) > 1, "the case is too easy: no row waits for others"
     for row, stop in zip(rows, stops):
         assert set(row[stop:]) <= {end}, f"{row}: goes on after its end, at {stop}"
+
+
+@torch.no_grad()
+def contrasted_log_p(model, prompt, output, other, alpha, plausible):
+    """The definition, everything recomputed: what comes after prompt and output, by log p - alpha log p under other."""
+    ours, others = (torch.log_softmax(model.logits(model(torch.tensor([[*start, *output]]))[-1][0, -1]), dim=-1)
+                    for start in (prompt, [*prompt[:-1], other]))
+    scores = ours - alpha * others
+    scores[ours.exp() < plausible * ours.exp().max()] = -torch.inf
+    return torch.log_softmax(scores, dim=-1)
+
+
+@pytest.mark.parametrize("alpha, plausible", [(0.5, 0.0), (0.5, 0.3), (0.0, 0.0)])
+def test_a_contrasted_model_decodes_by_the_definition(model, alpha, plausible):
+    """Greedy, with rows that end early and leave the batch, as if each sentence were alone."""
+    prompts, other = some_prompts(), 7
+    against = Contrasted(model, other, alpha, plausible)
+
+    def alone(prompt, end):
+        output = []
+        while len(output) < decoding.longest_output(len(prompt)):
+            new = int(contrasted_log_p(model, prompt, output, other, alpha, plausible).argmax())
+            if new == end:
+                break
+            output.append(new)
+        return output
+
+    end = alone(prompts[0], -1)[4]
+    expected = [alone(p, end) for p in prompts]
+    assert len({len(e) for e in expected}) > 1, "the case is too easy: all outputs have one length"
+    assert decode(against, prompts, end) == expected
+    plain = decode(model, prompts, end)
+    assert (plain == expected) == (alpha == 0), "the contrast changes nothing, or is there at alpha 0"
+
+
+def test_a_contrasted_beam_keeps_both_caches_with_their_hypothesis(monkeypatch):
+    monkeypatch.setattr(decoding, "longest_output", lambda t: 5)
+    end, beam = 0, 3
+    for seed in range(12):
+        model, prompt = small_model(7, seed), [1, 2, 3]
+        kept = [([], 0.0)]
+        for _ in range(5):
+            longer = [(o, s) for o, s in kept if o and o[-1] == end]
+            for output, score in (h for h in kept if not h[0] or h[0][-1] != end):
+                log_p = contrasted_log_p(model, prompt, output, 5, 0.6, 0.0)
+                longer += [([*output, i], score + p) for i, p in enumerate(log_p.tolist())]
+            kept = sorted(longer, key=lambda h: -h[1])[:beam]
+        best = max(kept, key=lambda h: h[1] / len(h[0]))[0]
+        got = decode(Contrasted(model, 5, 0.6), [prompt, [2, 2, 4]], end, beam=beam)[0]
+        assert got == [i for i in best if i != end], f"model {seed}: got {got}, expected {best}"

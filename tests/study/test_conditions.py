@@ -9,7 +9,7 @@ import torch
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.model.transformer import Transformer
 from tinydecouple.options import DecoupleOptions, ModelOptions, TrainOptions
-from tinydecouple.study.conditions import CONDITIONS, EXPLORATORY, PRIMARY, Arm, apply, choose_arms, demo_arms
+from tinydecouple.study.conditions import CONDITIONS, EXPLORATORY, HELPS, PRIMARY, Arm, apply, choose_arms, demo_arms
 from tinydecouple.training import train as loop
 from tinydecouple.training.batches import collate, finetuning_examples
 from tinydecouple.training.gather import at_positions, penalised
@@ -86,7 +86,7 @@ def test_every_condition_differs_from_every_other():
     options = {str(apply(condition, *BASE)): condition.name for condition in CONDITIONS}
     same = {c.name for c in CONDITIONS} - set(options.values())
     assert same <= {"paper", "layer-2", "refreshes-5", "random"}, f"{same} are other names of the setting itself"
-    assert len(PRIMARY) + len(EXPLORATORY) == len(NAMED)
+    assert len(PRIMARY) + len(EXPLORATORY) + len(HELPS) == len(NAMED)
 
 
 @pytest.mark.parametrize("name", ["plain", "plain-again", "weighted", "plain-longer"])

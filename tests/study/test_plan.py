@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.study.conditions import CONDITIONS, PRIMARY
+from tinydecouple.study.conditions import CONDITIONS, HELPS, PRIMARY
 from tinydecouple.study.plan import PLANS, chosen_cells, known_plans, read_plan
 from tinydecouple.text.readers import load_corpus
 
@@ -142,5 +142,15 @@ def test_a_file_that_is_no_plan(tmp_path, text, says):
     (tmp_path / "plan.json").write_text(text, encoding="utf-8")
     with pytest.raises(TinyDecoupleError, match=says):
         read_plan(str(tmp_path / "plan.json"))
-    with pytest.raises(TinyDecoupleError, match="nowhere: no such plan; name a JSON file or one of primary, quick"):
+    there = ", ".join(known_plans())
+    with pytest.raises(TinyDecoupleError, match=f"nowhere: no such plan; name a JSON file or one of {there}"):
         read_plan("nowhere")
+
+
+def test_the_plan_of_what_helps_tries_each_of_its_arms_four_times():
+    """Eight variants and the two that they are compared with; the trials of an arm differ in options of its own."""
+    helps = read_plan("helps")
+    assert len(helps.trials) == 10 and {arm.name for arm in HELPS} <= set(helps.trials)
+    for arm, trials in helps.trials.items():
+        assert len({json.dumps(options) for options in trials.values()}) == 4, f"{arm}: two trials are the same"
+    assert not {1, 2, 3, 4, 5, 6, 7, 8} & set(helps.seeds), "seeds of the final are not to be tuned on"

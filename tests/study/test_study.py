@@ -1,5 +1,6 @@
 """A study stops and resumes anywhere, and its cells are the same however they were made."""
 
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -7,8 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import tinydecouple
 from tinydecouple.cli import main
 from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.model.decode import Contrasted
+from tinydecouple.model.transformer import Transformer
+from tinydecouple.options import filled
 from tinydecouple.study import cells as making
 from tinydecouple.study import runner
 from tinydecouple.study.cells import final_cell, run_cell
@@ -18,7 +23,8 @@ from tinydecouple.study.records import cell_folder, read_cell
 from tinydecouple.study.runner import end_bias, run_plan
 from tinydecouple.study.status import choose, read_records, status
 from tinydecouple.text.readers import load_corpus
-from tinydecouple.training.checkpoint import load_checkpoint, load_model
+from tinydecouple.training.checkpoint import load_checkpoint, load_config, load_model
+from tinydecouple.training.decoupler import Decoupler
 
 
 @pytest.fixture(scope="session")
@@ -246,3 +252,78 @@ def test_edits_of_the_forward_pass_are_there_when_translating(plan, write_plan, 
         load_model(cell_folder(tmp_path, cell), making.CPU)
     names = list(read_sentences(cell_folder(tmp_path, cell) / "dev.npz")["directions"])
     assert names[:4] == ["std -> a1", "std -> a2", "std -> b1", "a1 -> std"], "directions are out of order"
+
+
+def test_only_dialects_are_contrasted_and_each_has_its_own_adapter(plan, write_plan, tmp_path, monkeypatch):
+    conditions = [{"like": "contrastive"}, {"like": "adapters"}]
+    contrasted, adapted = read_plan(write_plan(conditions=conditions, seeds=[1])).cells()
+    asked, varieties = [], []
+
+    def translate(model, tokenizer, corpus, split, beam, pairs, translate=making.translate, **told):
+        asked.append((model, {target for _, target in pairs}))
+        return translate(model, tokenizer, corpus, split, beam, pairs=pairs, **told)
+
+    def edits(core, variety, edits=Decoupler.edits):
+        varieties.append(int(np.unique(variety)[-1])) if variety.shape == (1, 1) else None
+        return edits(core, variety)
+
+    monkeypatch.setattr(making, "translate", translate)
+    monkeypatch.setattr(Decoupler, "edits", edits)
+    run_cell(tmp_path, contrasted)
+    (with_contrast, dialects), (without, rest) = asked[:2]
+    assert isinstance(with_contrast, Contrasted) and dialects == {"a1", "a2", "b1"}
+    assert not isinstance(without, Contrasted) and rest == {"std", "piv"}
+    tag = load_model(cell_folder(tmp_path, contrasted), making.CPU, unedited=True)[1].tag("std")
+    assert (with_contrast.other, with_contrast.alpha, with_contrast.plausible) == (tag, 0.25, 0.1)
+    assert not varieties
+    asked.clear()
+    run_cell(tmp_path, adapted)
+    assert [targets for _, targets in asked[:4]] == [{"a1"}, {"a2"}, {"b1"}, {"std", "piv"}]
+    assert varieties[:3] == [1, 2, 3], "a dialect is translated with another's adapter"
+
+
+def test_without_the_sources_tag_none_is_read_in_training_translating_or_probing(write_plan, tmp_path, monkeypatch):
+    """At every forward pass, the first token is a tag only where the source has no pieces, that is, nowhere."""
+    first = []
+
+    def forward(model, tokens, cache=None, start=0, last=None, forward=Transformer.forward):
+        first.extend(tokens[:, 0].tolist() if not start else [])
+        return forward(model, tokens, cache, start, last)
+
+    with_tag, without = read_plan(write_plan(conditions=["plain", "plain-no-source-tag"], seeds=[1])).cells()
+    making.make_pretrained(tmp_path, with_tag)
+    monkeypatch.setattr(Transformer, "forward", forward)
+    for cell, expected in ((without, 0.0), (with_tag, 1.0)):
+        first.clear()
+        run_cell(tmp_path, cell)
+        tokenizer = load_model(cell_folder(tmp_path, cell), making.CPU)[1]
+        share = np.mean(np.isin(first, list(tokenizer.tags.values())))
+        assert share == expected and len(first) > 100, f"{cell.name}: {share:.0%} of the inputs begin with a tag"
+
+
+def test_what_was_made_before_an_option_was_there_is_read_as_made_at_its_default(ours, plan, write_plan):
+    """Cells, their runs and the pretrained run that they share; an option in use makes it another cell."""
+    cell, later = next(plan.cells()), filled({"train": {}, "decouple": {}})
+    folder, start = cell_folder(ours, cell), making.make_pretrained(ours, cell)
+    configuration = cell.configuration()
+    assert {"contrast", "plausible"} == set(later["decouple"]) and "source_tag" in later["train"]
+    for name in later["train"]:
+        del configuration["pretrain"][name]
+    text = json.dumps([tinydecouple.__version__, {name: configuration[name] for name in
+                                                  ("corpus", "model", "pretrain")}], sort_keys=True)
+    assert start.name == hashlib.sha256(text.encode("utf-8")).hexdigest()[:16], "its name holds younger options"
+    for path in (folder / "cell.json", folder / "config.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        inner = record.get("configuration", record)
+        for section in ("train", "decouple", "pretrain"):
+            for name in later["decouple" if section == "decouple" else "train"]:
+                del inner[section][name]
+        path.write_text(json.dumps(record), encoding="utf-8")
+    record = json.loads((folder / "cell.json").read_text(encoding="utf-8"))
+    record["files"]["config.json"] = hashlib.sha256((folder / "config.json").read_bytes()).hexdigest()
+    (folder / "cell.json").write_text(json.dumps(record), encoding="utf-8")
+    read_cell(folder, cell)
+    assert load_config(folder)["train"]["source_tag"] is True
+    other = next(read_plan(write_plan(conditions=[{"like": "plain", "options": {"own_weight": 2}}])).cells())
+    with pytest.raises(TinyDecoupleError, match="own_weight: stored 1.0, asked for 2.0"):
+        read_cell(folder, other)

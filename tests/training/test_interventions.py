@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.method.erasure import leace
 from tinydecouple.method.projection import reject
-from tinydecouple.options import FORWARD, DecoupleOptions, TrainOptions
+from tinydecouple.options import DecoupleOptions, TrainOptions
 from tinydecouple.training import train as loop
 from tinydecouple.training.batches import collate, finetuning_examples
 from tinydecouple.training.decoupler import Decoupler, classes_of
@@ -151,7 +151,7 @@ def test_reversal_makes_the_classifier_worse_and_the_classifier_learns(rng):
     assert head(h, y).item() == again(h, y).item() and torch.equal(head.weights, again.weights)
 
 
-@pytest.mark.parametrize("form", FORWARD)
+@pytest.mark.parametrize("form", ["reject", "leace"])
 def test_an_edit_is_the_methods_own_in_numpy(form, rng):
     h, y = rng.normal(size=(500, 8)).astype(np.float32) + 2, np.arange(500) % 2
     h[:, 1] += 2 * y

@@ -10,6 +10,7 @@ import torch
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.model.transformer import Transformer
 from tinydecouple.options import PENALISED, DecoupleOptions, ModelOptions, TrainOptions
+from tinydecouple.training import loss as loss_of
 from tinydecouple.training import train as loop
 from tinydecouple.training.batches import collate, finetuning_examples
 from tinydecouple.training.checkpoint import load_checkpoint
@@ -295,12 +296,12 @@ def test_a_learning_rate_reaches_both_groups_of_parameters(corpus, tokenizer, mo
 
 def test_mixed_precision_changes_a_loss_by_its_rounding_only(setup, tmp_path, monkeypatch, corpus, tokenizer):
     """What a GPU runs, here on the CPU: matrix products in bfloat16, the residual stream in float32."""
-    with loop.mixed_precision(torch.device("cpu")):
+    with loss_of.mixed_precision(torch.device("cpu")):
         assert not torch.is_autocast_enabled("cpu"), "a CPU is slower in bfloat16"
     model = Transformer(tokenizer.size, 16, 2, 2, generator=torch.Generator().manual_seed(0))
     batch = collate(dev_examples(corpus, tokenizer)[:8], tokenizer.pad)
     exact_states, exact = loop.batch_loss(model, batch)
-    monkeypatch.setattr(loop, "mixed_precision", lambda device: torch.autocast("cpu", torch.bfloat16))
+    monkeypatch.setattr(loss_of, "mixed_precision", lambda device: torch.autocast("cpu", torch.bfloat16))
     states, rounded = loop.batch_loss(model, batch)
     assert {h.dtype for h in states} == {torch.float32}, "states are added up in bfloat16"
     with torch.autocast("cpu", torch.bfloat16):

@@ -12,14 +12,46 @@ from tqdm import tqdm
 from tinydecouple.model.transformer import Transformer
 
 
+class Contrasted:
+    """A model for `decode` whose logits are log p(piece | tag) - alpha log p(piece | other tag).
+
+    The prompt's last token is the tag; the other one takes its place in a second pass (contrastive
+    decoding, Li et al. 2023). plausible: pieces whose p is below this share of the largest get
+    minus infinity.
+    """
+
+    def __init__(self, model: Transformer, other: int, alpha: float, plausible: float = 0.0):
+        self.model, self.other, self.alpha, self.plausible = model, other, alpha, plausible
+        self.embedding = model.embedding
+
+    def new_cache(self, b: int, most: int) -> Tensor:
+        """Room for both passes: that of the second lies behind the heads of the first."""
+        return torch.cat([self.model.new_cache(b, most)] * 2, dim=3)
+
+    def __call__(self, tokens: Tensor, cache: Tensor, start: int = 0) -> list[Tensor]:
+        """(b, t) -> [(b, t, 2d)]: the last states of both passes."""
+        others = tokens.clone()
+        if not start:
+            others[:, -1] = self.other
+        passes = zip((tokens, others), cache.chunk(2, dim=3))
+        return [torch.cat([self.model(ids, part, start)[-1] for ids, part in passes], dim=-1)]
+
+    def logits(self, h: Tensor) -> Tensor:
+        """(…, 2d) -> (…, v)."""
+        ours, others = (torch.log_softmax(self.model.logits(part), dim=-1)
+                        for part in h.chunk(2, dim=-1))
+        left_out = ours.exp() < self.plausible * ours.max(dim=-1, keepdim=True).values.exp()
+        return (ours - self.alpha * others).masked_fill(left_out, -torch.inf)
+
+
 def longest_output(prompt_length: int) -> int:
     """Most new tokens to decode for a prompt: more than twice its length is no translation."""
     return 2 * prompt_length + 10
 
 
 @torch.inference_mode()
-def decode(model: Transformer, prompts: list[list[int]], end: int, beam: int = 1, batch: int = 512,
-           label: str = "decoding", end_bias: float = 0.0) -> list[list[int]]:
+def decode(model: Transformer | Contrasted, prompts: list[list[int]], end: int, beam: int = 1,
+           batch: int = 512, label: str = "decoding", end_bias: float = 0.0) -> list[list[int]]:
     """Continue each prompt until the end symbol, which is left out; results in prompt order.
 
     beam: 1 is greedy; more keeps that many hypotheses per prompt. batch: hypotheses decoded at
@@ -51,7 +83,8 @@ def biased(logits: Tensor, end: int, end_bias: float) -> Tensor:
     return logits
 
 
-def greedy(model: Transformer, tokens: Tensor, end: int, end_bias: float = 0.0) -> Tensor:
+def greedy(model: Transformer | Contrasted, tokens: Tensor, end: int,
+           end_bias: float = 0.0) -> Tensor:
     """(b, t) prompts -> (b, longest_output(t)) most likely next tokens, padded with `end`."""
     b, t = tokens.shape
     new = torch.full((b, longest_output(t)), end, device=tokens.device)
@@ -74,7 +107,7 @@ def greedy(model: Transformer, tokens: Tensor, end: int, end_bias: float = 0.0) 
     return new
 
 
-def beam_search(model: Transformer, tokens: Tensor, end: int, beam: int,
+def beam_search(model: Transformer | Contrasted, tokens: Tensor, end: int, beam: int,
                 end_bias: float = 0.0) -> Tensor:
     """Like greedy, but with the `beam` best hypotheses per prompt kept at every step.
 

@@ -20,14 +20,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from tinydecouple.evaluation import report
 from tinydecouple.evaluation.probe_report import States, gather_states
 from tinydecouple.evaluation.score import Direction, directions, mean_chrf, translate
 from tinydecouple.files import locked
+from tinydecouple.model.decode import Contrasted
 from tinydecouple.model.transformer import Transformer
-from tinydecouple.options import DecoupleOptions, ModelOptions, TrainOptions
+from tinydecouple.options import FORWARD, DecoupleOptions, ModelOptions, TrainOptions
 from tinydecouple.study.conditions import Arm, apply
 from tinydecouple.study.measures import Judge, judge, length_ratio, manipulation, scores, sentences
 from tinydecouple.study.plan import Cell
@@ -45,6 +45,7 @@ from tinydecouple.text.fresh import fresh_corpus
 from tinydecouple.text.readers import load_corpus
 from tinydecouple.text.tokenizer import Tokenizer
 from tinydecouple.training.checkpoint import BEFORE, load_checkpoint, load_model
+from tinydecouple.training.decoupler import Decoupler
 from tinydecouple.training.gather import parse_layers
 from tinydecouple.training.interventions import editing
 from tinydecouple.training.pipeline import decouplers, finetune, new_tokenizer, pretrain
@@ -142,26 +143,40 @@ def final_cell(run: Path, cell: Cell, number: int, end_bias: float, device: torc
 
 @dataclass(frozen=True)
 class Trained:
-    """A cell's model, with what it does to states in its forward pass: layer -> edit, and in whose translations."""
+    """A cell's model, with the decouplers that edit its states when it translates: layer -> decoupler."""
 
     model: Transformer
     tokenizer: Tokenizer
-    edits: dict[int, Callable[[Tensor], Tensor]]
-    whose: str
+    cores: dict[int, Decoupler]
+    decouple: DecoupleOptions
 
     def translate(self, corpus: ParallelCorpus, split: str, beam: int, pairs: Sequence[tuple[str, str]] | None = None,
                   **told: Any) -> list[Direction]:
         """As score.translate."""
         pairs = directions(corpus) if pairs is None else pairs
-        on = {"all": [p for p in pairs if p[1] in corpus.family],
-              "standard": [p for p in pairs if p[1] == corpus.standard],
-              "dialects": [p for p in pairs if p[1] in corpus.dialects]}[self.whose] if self.edits else []
-        off = [pair for pair in pairs if pair not in on]
-        with editing(self.model, self.edits):
-            done = translate(self.model, self.tokenizer, corpus, split, beam, pairs=on, **told) if on else []
-        done += translate(self.model, self.tokenizer, corpus, split, beam, pairs=off, **told) if off else []
+        alike: dict[tuple[Any, ...], list[tuple[str, str]]] = {}  # pairs that are decoded in one way
+        for pair in pairs:
+            alike.setdefault(self.way(pair[1], corpus), []).append(pair)
+        done = []
+        for (variety, contrasted), some in alike.items():
+            model = Contrasted(self.model, self.tokenizer.tag(corpus.standard), self.decouple.contrast,
+                               self.decouple.plausible) if contrasted else self.model
+            edits = {} if variety is None else {layer: core.edits(np.array([[variety]]))
+                                                for layer, core in self.cores.items()}
+            with editing(self.model, edits):
+                done += translate(model, self.tokenizer, corpus, split, beam, pairs=some, **told)
         place = {pair: i for i, pair in enumerate(pairs)}
         return sorted(done, key=lambda d: place[d.source, d.target])
+
+    def way(self, target: str, corpus: ParallelCorpus) -> tuple[int | None, bool]:
+        """How a target is decoded: the variety whose edits are made, or None, and whether it is contrasted.
+
+        Only adapters differ from one variety to the other.
+        """
+        whose = {"all": corpus.family, "standard": (corpus.standard,), "dialects": corpus.dialects}
+        edited = bool(self.cores) and target in whose[self.decouple.penalised]
+        of = corpus.family.index(target) if edited and self.decouple.form == "adapter" else 0
+        return of if edited else None, bool(self.decouple.contrast) and target in corpus.dialects
 
 
 def load_cell(folder: Path, varieties: int, device: torch.device) -> Trained:
@@ -171,8 +186,7 @@ def load_cell(folder: Path, varieties: int, device: torch.device) -> Trained:
     cores = decouplers(decouple, varieties, ModelOptions(**config["model"]))
     for layer, state in load_checkpoint(folder)["decouplers"].items():
         cores[layer].restore(state)
-    edits = {layer: edit for layer, core in cores.items() if (edit := core.edits())}
-    return Trained(model, tokenizer, edits, decouple.penalised)
+    return Trained(model, tokenizer, cores if decouple.form in FORWARD else {}, decouple)
 
 
 @contextmanager
@@ -199,6 +213,7 @@ def probe_states(start: Path, work: Path, corpus: ParallelCorpus, cell: Cell,
     """Probes of the states of dev sentences, before any edit, at the layers of the cell and of its setting."""
     def states(folder: Path) -> States:
         model, tokenizer, _ = load_model(folder, device, unedited=True)
+        tokenizer.source_tag = cell.options[0].source_tag
         return gather_states(model, tokenizer, corpus, "dev", cell.setting.probe_states,
                              np.random.default_rng([cell.seed, 0]))
 

@@ -127,7 +127,29 @@ EXPLORATORY = (
         {**PAPER, "form": "leace", "strength": 0.0}),
     Arm("reversal", "Gradient reversal: a linear classifier is trained on the states, and they learn to fool it. The "
         "adversarial way to the same aim.", {**PAPER, "form": "reversal"}),
+    Arm("plain-no-source-tag", "Plain fine-tuning, translating and probing without the source's tag. What the next "
+        "one is compared with.", {**PLAIN, "source_tag": False}),
+    Arm("no-source-tag", "The paper's penalty without the source's tag. The model has to tell the source's variety by "
+        "its words.", {**PAPER, "source_tag": False}),
     Arm("as-published", "Strength 0.01 and a refresh every 500 steps or so, as the paper gives them. In a run this "
         "short, that is two refreshes.", {**PAPER, "strength": 0.01, "refreshes": 2}),
 )
-CONDITIONS = (*PRIMARY, *EXPLORATORY)
+HELPS = (  # with one-sided and reject-dialects the eight of which one may lower leakage and raise chrF++
+    Arm("gradient-dialects", "The gradient of dialect tokens' states rejects the standard's direction, and the forward "
+        "pass is as it was. What dialects teach cannot move states along the direction that the standard is read by.",
+        {**PAPER, "form": "gradient", "strength": 0.0, "penalised": "dialects"}),
+    Arm("adapters", "Each dialect has a low-rank adapter on its tokens' states, outside of the standard's direction. "
+        "Room of its own is to make it unnecessary to borrow the standard's.",
+        {**PAPER, "form": "adapter", "strength": 0.0, "penalised": "dialects", "frozen": True}),
+    Arm("contrastive", "Plain, but translated by log p(word | dialect's tag) - alpha log p(word | standard's tag), "
+        "among plausible words. What is only probable in the standard is not said.",
+        {**PLAIN, "contrast": 0.25, "plausible": 0.1}),
+    Arm("sisters", "Plain, where a third of the examples standard to dialect have a sister dialect's sentence as their "
+        "source. A dialect is then not learned as the standard with changes.", {**PLAIN, "sisters": 0.33}),
+    Arm("unlikelihood", "Plain with a loss on the probability of the standard's pieces that the dialect's sentence "
+        "lacks. It says directly which words are not the dialect's.", {**PLAIN, "unlikelihood": 1.0}),
+    Arm("own-words", "Plain with the loss on a dialect's own pieces, which the standard's sentence lacks, weighted up. "
+        "Shared words are learned anyhow, and where they lead the standard's come along.",
+        {**PLAIN, "own_weight": 2.0}),
+)
+CONDITIONS = (*PRIMARY, *EXPLORATORY, *HELPS)

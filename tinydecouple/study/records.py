@@ -17,6 +17,7 @@ import torch
 import tinydecouple
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.files import read_regular, write_json
+from tinydecouple.options import filled
 from tinydecouple.study.plan import Cell
 from tinydecouple.training.checkpoint import difference
 
@@ -31,6 +32,9 @@ def cell_folder(run: Path, cell: Cell) -> Path:
 def pretrained_folder(run: Path, cell: Cell) -> Path:
     """Named after what the run is made from, so that settings that pretrain alike share it."""
     made_from = {name: cell.configuration()[name] for name in ("corpus", "model", "pretrain")}
+    younger = filled({"pretrain": {}})["pretrain"]  # at their defaults they make no other run, and no other name
+    made_from["pretrain"] = {name: value for name, value in made_from["pretrain"].items()
+                             if (name, value) not in younger.items()}
     text = json.dumps([tinydecouple.__version__, made_from], sort_keys=True)
     return run / "pretrained" / hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
 
@@ -83,6 +87,7 @@ def read_cell(folder: Path, cell: Cell) -> dict[str, Any]:
     """
     record = read_checked(folder / "cell.json", cell)
     ours = json.loads(json.dumps(cell.configuration()))
+    record["configuration"] = filled(record["configuration"])
     if record["configuration"] != ours:
         raise TinyDecoupleError(f"cell {cell.name}: made with another configuration "
                                 f"({difference(record['configuration'], ours)}); use another `run`, or `rerun` it")

@@ -19,10 +19,11 @@ class Tokenizer:
     """Pieces and tags to ids and back.
 
     proto: the serialised sentencepiece model, as train_tokenizer returns it and a checkpoint keeps it.
+    source_tag: whether a source's tag stands before it.
     """
 
-    def __init__(self, proto: bytes):
-        self.proto = proto
+    def __init__(self, proto: bytes, source_tag: bool = True):
+        self.proto, self.source_tag = proto, source_tag
         self.pieces = spm.SentencePieceProcessor(model_proto=proto)
         self.size: int = self.pieces.get_piece_size()
         self.pad, self.end = self.pieces.pad_id(), self.pieces.eos_id()

@@ -1,12 +1,14 @@
 """Training examples and length-bucketed batches.
 
-An example is `<src> pieces <tgt> pieces </s>`; the loss is on what follows the target's tag.
+An example is `<src> pieces <tgt> pieces </s>`; the loss is on what follows the target's tag. A
+tokeniser without `source_tag` leaves the first tag out.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.text.corpus import ParallelCorpus
 from tinydecouple.text.tokenizer import Tokenizer
 
@@ -19,8 +21,8 @@ class Example:
     """One sentence pair, to be translated from source to target.
 
     tokens: (t,) ids.  boundary: index of the target's tag.  source, target: variety indices, or
-    NO_VARIETY.  key: of the meaning.  The index of a variety is its place in corpus.family; the
-    standard is 0, the pivot has none.
+    NO_VARIETY.  key: of the meaning.  first: index of the source's first piece.  The index of a
+    variety is its place in corpus.family; the standard is 0, the pivot has none.
     """
 
     tokens: list[int]
@@ -28,6 +30,7 @@ class Example:
     source: int
     target: int
     key: str = ""
+    first: int = 1
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ class Batch:
 def prompt(tokenizer: Tokenizer, source: str, target: str, texts: list[str]) -> list[list[int]]:
     """`<src> pieces <tgt>` for each text: the prompt that a translation continues."""
     before, after = tokenizer.tag(source), tokenizer.tag(target)
-    return [[before, *pieces, after] for pieces in tokenizer.encode(texts)]
+    start = [before] if tokenizer.source_tag else []
+    return [[*start, *pieces, after] for pieces in tokenizer.encode(texts)]
 
 
 def encode(corpus: ParallelCorpus, tokenizer: Tokenizer, split: str, source: str, target: str,
@@ -61,7 +65,8 @@ def encode(corpus: ParallelCorpus, tokenizer: Tokenizer, split: str, source: str
     prompts = prompt(tokenizer, source, target, corpus.column(source, keys))
     outputs = tokenizer.encode(corpus.column(target, keys))
     return [Example([*start, *pieces, tokenizer.end], len(start) - 1,
-                    index.get(source, NO_VARIETY), index.get(target, NO_VARIETY), key)
+                    index.get(source, NO_VARIETY), index.get(target, NO_VARIETY), key,
+                    int(tokenizer.source_tag))
             for start, pieces, key in zip(prompts, outputs, keys)]
 
 
@@ -77,17 +82,18 @@ def pretraining_examples(corpus: ParallelCorpus, tokenizer: Tokenizer, split: st
     standard, pivot = corpus.standard, corpus.pivot
     copies = encode(corpus, tokenizer, split, standard, standard, most)
     if noise:
-        copies = [leave_out(e, rng.random(e.boundary - 1) < noise) for e in copies]
+        copies = [leave_out(e, rng.random(e.boundary - e.first) < noise) for e in copies]
     others = [(pivot, standard), (standard, pivot)] if pivot else []
     return (copies + [e for pair in others for e in encode(corpus, tokenizer, split, *pair, most)]
             + finetuning_examples(corpus, tokenizer, split, trickle))
 
 
 def leave_out(example: Example, gone: np.ndarray) -> Example:
-    """The example without the source pieces that are `gone`, (boundary - 1,) bool."""
-    kept = [piece for piece, out in zip(example.tokens[1:example.boundary], gone) if not out]
-    return replace(example, tokens=[example.tokens[0], *kept, *example.tokens[example.boundary:]],
-                   boundary=len(kept) + 1)
+    """The example without the source pieces that are `gone`, (boundary - first,) bool."""
+    first, boundary = example.first, example.boundary
+    kept = [piece for piece, out in zip(example.tokens[first:boundary], gone) if not out]
+    return replace(example, tokens=[*example.tokens[:first], *kept, *example.tokens[boundary:]],
+                   boundary=first + len(kept))
 
 
 def finetuning_examples(corpus: ParallelCorpus, tokenizer: Tokenizer, split: str,
@@ -96,6 +102,34 @@ def finetuning_examples(corpus: ParallelCorpus, tokenizer: Tokenizer, split: str
     return [e for dialect in corpus.dialects
             for pair in ((corpus.standard, dialect), (dialect, corpus.standard))
             for e in encode(corpus, tokenizer, split, *pair, most)]
+
+
+def from_sisters(examples: list[Example], corpus: ParallelCorpus, tokenizer: Tokenizer,
+                 region: dict[str, str], share: float,
+                 rng: np.random.Generator) -> list[Example]:
+    """The examples, where a share of those standard to dialect have a sister's sentence as source.
+
+    A sister is another dialect of the same region, drawn by rng from those that have the key. The
+    targets stay, and how many there are: it is no more training, only from other sources. Raises
+    TinyDecoupleError if no example has a sister.
+    """
+    index = {variety: i for i, variety in enumerate(corpus.family)}
+    drawn, found = [], False
+    for e in examples:
+        target = corpus.family[e.target] if e.source == 0 and e.target > 0 else None
+        sisters = [v for v in corpus.dialects if target and v != target and v in corpus.texts[e.key]
+                   and region[v] == region[target]]
+        found = found or bool(sisters)
+        if sisters and rng.random() < share:
+            sister = sisters[rng.integers(len(sisters))]
+            (start,) = prompt(tokenizer, sister, target, corpus.column(sister, [e.key]))
+            e = replace(e, tokens=start + e.tokens[e.boundary + 1:], boundary=len(start) - 1,
+                        source=index[sister])
+        drawn.append(e)
+    if not found:
+        raise TinyDecoupleError("`sisters`: no sentence is there in two dialects of one region; "
+                                "choose more dialects per region")
+    return drawn
 
 
 def collate(examples: list[Example], pad: int) -> Batch:
@@ -109,7 +143,7 @@ def collate(examples: list[Example], pad: int) -> Batch:
         last = len(e.tokens) - 1  # the end symbol is predicted, never read
         inputs[row, :last] = e.tokens[:-1]
         labels[row, e.boundary:last] = e.tokens[e.boundary + 1:]
-        variety[row, 1:e.boundary] = e.source
+        variety[row, e.first:e.boundary] = e.source
         variety[row, e.boundary + 1:last] = e.target
         in_target[row, e.boundary + 1:last] = True
     return Batch(inputs, labels, variety, in_target, np.array([e.target == 0 for e in examples]))

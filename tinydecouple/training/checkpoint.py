@@ -26,7 +26,7 @@ import tinydecouple
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.files import locked, read_regular, write, write_json
 from tinydecouple.model.transformer import Transformer
-from tinydecouple.options import FORWARD
+from tinydecouple.options import FORWARD, filled, shown
 from tinydecouple.text.tokenizer import Tokenizer
 from tinydecouple.training.overwrite import clear, in_passing
 from tinydecouple.training.validate import REMEDY, check_config
@@ -67,7 +67,7 @@ def read_config(run: Path) -> dict[str, Any]:
         raise TinyDecoupleError(f"{run}: made by tinydecouple {config['version']}, but this is "
                                 f"{tinydecouple.__version__}; run it again with `overwrite` or "
                                 "under another `run`")
-    return config
+    return filled(config)
 
 
 def load_config(run: Path) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def open_run(run: Path, config: dict[str, Any], overwrite: bool) -> Generator[No
             stored = None
         if stored is None:
             write_json(run / "config.json", config)
-        elif read_config(run) != config:
+        elif read_config(run) != filled(config):
             raise TinyDecoupleError(f"{run}: holds a run of another configuration "
                                     f"({difference(stored, config)}); choose another `run` or "
                                     "pass `overwrite`")
@@ -208,10 +208,14 @@ def load_model(run: Path, device: torch.device, unedited: bool = False
     not complete.
     """
     config = read_config(run)
-    if config.get("decouple", {}).get("form") in FORWARD and not unedited:
+    decouple = config.get("decouple", {})
+    if decouple.get("form") in FORWARD and not unedited:
         raise TinyDecoupleError(f"{run}: its forward pass was edited in training, by `form` "
-                                f"{config['decouple']['form']}, and only the study edits it when "
+                                f"{decouple['form']}, and only the study edits it when "
                                 "it translates; make it a cell of a study")
+    if decouple.get("contrast") and not unedited:
+        raise TinyDecoupleError(f"{run}: `contrast` {shown(decouple['contrast'])} is for the study "
+                                "alone; make it a cell of a study")
     state, complaint = _newest(run)
     if complaint:
         remedy = f"; run its training command again, which goes on from step {state['step']}" \
@@ -225,6 +229,7 @@ def load_model(run: Path, device: torch.device, unedited: bool = False
     tokenizer = check_tokenizer(state["tokenizer"], config["model"]["vocabulary"], run / LAST)
     sizes = {**config["model"], "vocabulary": tokenizer.size}
     check_weights(state["model"], weights_of(sizes), run / LAST)
+    tokenizer.source_tag = config["train"]["source_tag"]
     model = Transformer(**sizes)
     model.load_state_dict(state["model"])
     return model.to(device).eval(), tokenizer, config

@@ -53,11 +53,13 @@ def classes_of(options: DecoupleOptions, variety: np.ndarray,
 class Decoupler:
     """A probe, refitted at each refresh, and the basis that is penalised.
 
-    classes: number of classes C of the labels.  width: d of the states.
+    classes: number of classes C of the labels.  width: d of the states.  varieties: of the family,
+    which only the form adapter needs.
     Raises TinyDecoupleError for an unknown estimator, or a rank that the estimator cannot give.
     """
 
-    def __init__(self, options: DecoupleOptions, classes: int, width: int):
+    def __init__(self, options: DecoupleOptions, classes: int, width: int,
+                 varieties: int = 1):
         if not 1 <= options.rank <= width:
             raise TinyDecoupleError(
                 f"`rank` {options.rank}: states of width {width} allow 1 to {width}")
@@ -74,7 +76,11 @@ class Decoupler:
         self.basis: np.ndarray | None = None  # (d, k), of the subspace that is penalised
         self.last: np.ndarray | None = None  # (d, k), latest estimate: the next is compared with it
         self.erase: tuple[np.ndarray, np.ndarray] | None = None  # left and right, each (d, r)
-        self.head = interventions.Adversary(classes, width) if options.form == "reversal" else None
+        self.head: interventions.Adversary | interventions.Adapter | None = None  # learns, too
+        if options.form == "reversal":
+            self.head = interventions.Adversary(classes, width)
+        elif options.form == "adapter":
+            self.head = interventions.Adapter(varieties, width)
         self.refreshes = 0
 
     def _try_rank(self, options: DecoupleOptions, classes: int) -> None:
@@ -130,12 +136,20 @@ class Decoupler:
             bits = null_bits(self.null, h, y, rng, self.options.probe_steps, samples=1)
         return {"null_bits": bits / len(y), "dominance": dominance(h)}
 
-    def edits(self) -> Callable[[Tensor], Tensor] | None:
-        """What a form that edits the forward pass does to states (…, d); None for other forms."""
-        if self.options.form not in FORWARD:
+    def edits(self, variety: np.ndarray | None = None) -> Callable[[Tensor], Tensor] | None:
+        """What a form that edits states (…, d) or their gradient does; None for other forms.
+
+        variety: (…,) int, whose text each state is of; only the form adapter needs it.
+        """
+        if self.options.form not in (*FORWARD, "gradient"):
             return None
-        if self.erase is None:
+        if self.basis is None:
             raise TinyDecoupleError("the decoupler has no basis yet; call refresh(h, y, rng) first")
+        if self.options.form == "gradient":
+            basis = torch.from_numpy(self.basis)
+            return lambda h: interventions.RejectGradient.apply(h, basis.to(h))
+        if self.options.form == "adapter":
+            return lambda h: self.head(h, variety, self.basis)
         mean = self.mean if self.options.centred or self.options.form == "leace" else None
         return lambda h: interventions.edited(h, *self.erase, mean)
 
@@ -158,7 +172,7 @@ class Decoupler:
             return h.sum()
         options = self.options
         mean = self.mean if options.centred else None
-        if self.head:
+        if options.form == "reversal":
             return self.head(h, torch.from_numpy(y).to(h.device))
         if options.form != "inside":
             return interventions.penalty(options.form, h, self.basis, mean)

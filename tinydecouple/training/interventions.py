@@ -15,7 +15,6 @@ from torch import Tensor
 
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.model.transformer import Transformer
-from tinydecouple.options import FORWARD
 
 
 @contextmanager
@@ -73,7 +72,7 @@ def check(form: str, rank: int, labels: str) -> None:
 
 def penalty(form: str, h: Tensor, basis: np.ndarray, mean: np.ndarray | None) -> Tensor:
     """(n, d) states -> scalar, by the form of that name; mean: (d,), or None for 0."""
-    if form in FORWARD:
+    if form not in PENALTIES:  # it edits states or their gradient
         return h.sum() * 0
     U = torch.from_numpy(basis).to(h)
     mu = h.new_zeros(h.shape[-1]) if mean is None else torch.from_numpy(mean).to(h)
@@ -122,6 +121,53 @@ def edited(h: Tensor, left: np.ndarray, right: np.ndarray, mean: np.ndarray | No
     """(…, d) -> (…, d): h - (h - mean) right left^T, an eraser (method/erasure.py) in PyTorch."""
     c = h if mean is None else h - torch.from_numpy(mean).to(h)
     return h - (c @ torch.from_numpy(right).to(h)) @ torch.from_numpy(left).to(h).T
+
+
+class Adapter:
+    """Per variety, h + A B h outside of a subspace: low-rank adapters (Hu et al. 2022) on states.
+
+    A begins at 0, so that nothing changes at first. They have an Adam of their own.
+    """
+
+    def __init__(self, varieties: int, width: int, rank: int = 4):
+        start = np.random.default_rng(0).normal(size=(varieties, width, rank)) / np.sqrt(width)
+        down = torch.from_numpy(start.astype(np.float32))
+        # (2, varieties, d, rank): B, transposed, and A
+        self.weights = torch.stack((down, torch.zeros_like(down))).requires_grad_()
+        self.optimizer = torch.optim.Adam([self.weights])
+
+    state, restore = Adversary.state, Adversary.restore
+
+    def __call__(self, h: Tensor, variety: np.ndarray, basis: np.ndarray) -> Tensor:
+        """(b, t, d) states, (b, t) varieties, basis (d, k) -> (b, t, d)."""
+        down, up = self.weights.to(h)[:, torch.from_numpy(variety).to(h.device)]  # (b, t, d, rank)
+        added = (up @ (h[..., None, :] @ down).mT)[..., 0]  # (b, t, 1, rank) -> (b, t, d)
+        U = torch.from_numpy(basis).to(h)
+        return h + added - (added @ U) @ U.T
+
+    def step(self, rate: float) -> None:
+        """Take a step with the gradient of the loss, and forget it."""
+        self.optimizer.param_groups[0]["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+
+class RejectGradient(torch.autograd.Function):
+    """The states as they are, with a gradient that has no part inside the subspace.
+
+    After gradient projection memory (Saha et al. 2021), which keeps what earlier tasks read: here
+    learning moves no state, to first order, along the standard's direction.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, basis: Tensor) -> Tensor:
+        ctx.save_for_backward(basis)
+        return h.view_as(h)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+        (U,) = ctx.saved_tensors
+        return g - (g @ U) @ U.T, None
 
 
 @contextmanager

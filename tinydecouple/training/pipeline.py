@@ -12,13 +12,14 @@ from tinydecouple.files import real
 from tinydecouple.model.transformer import Transformer
 from tinydecouple.options import DecoupleOptions, ModelOptions, TrainOptions
 from tinydecouple.text.corpus import ParallelCorpus
-from tinydecouple.text.readers import CorpusOptions, load_corpus
+from tinydecouple.text.readers import CorpusOptions, load_corpus, region_of
 from tinydecouple.text.tokenizer import Tokenizer, train_tokenizer
-from tinydecouple.training.batches import finetuning_examples, pretraining_examples
+from tinydecouple.training.batches import finetuning_examples, from_sisters, pretraining_examples
 from tinydecouple.training.checkpoint import load_config, load_model, open_run
 from tinydecouple.training.decoupler import Decoupler, class_count
 from tinydecouple.training.gather import parse_layers
 from tinydecouple.training.record import weights_sha256
+from tinydecouple.training.schedule import SISTERS
 from tinydecouple.training.train import train
 
 DEV_SENTENCES = 5  # per direction: enough to see the loss turn, for a few percent of the time
@@ -32,6 +33,9 @@ def pretrain(run: Path, corpus: ParallelCorpus, tokenizer: Tokenizer,
     corpus: the one that corpus_options name, already read.  tokenizer: trained on it by
     new_tokenizer.
     """
+    if options.sisters:
+        raise TinyDecoupleError("`sisters` is of fine-tuning: dialects are not yet learned here")
+    tokenizer = Tokenizer(tokenizer.proto, options.source_tag)
     sizes = {**asdict(model_options), "vocabulary": tokenizer.size}
     model = Transformer(**sizes, generator=torch.Generator().manual_seed(options.seed)).to(device)
     examples = pretraining_examples(corpus, tokenizer, "train", corpus_options.trickle,
@@ -61,6 +65,7 @@ def finetune(run: Path, start: Path, corpus: ParallelCorpus, options: TrainOptio
     model, tokenizer, pretrained = load_model(start, device)
     if pretrained["kind"] != "pretrain":
         raise TinyDecoupleError(f"{start}: is a fine-tuned run; start from a pretrained one")
+    tokenizer.source_tag = options.source_tag
     cores = decouplers(decouple, len(corpus.family), ModelOptions(**pretrained["model"]))
     config = {"kind": "finetune", "corpus": pretrained["corpus"],
               "corpus_sha256": pretrained["corpus_sha256"], "model": pretrained["model"],
@@ -69,6 +74,11 @@ def finetune(run: Path, start: Path, corpus: ParallelCorpus, options: TrainOptio
               "decouple": asdict(decouple)}
     with open_run(run, config, overwrite):
         examples = finetuning_examples(corpus, tokenizer, "train")
+        if options.sisters:
+            named = CorpusOptions(**pretrained["corpus"])
+            region = {v: region_of(named, corpus.standard, v) for v in corpus.dialects}
+            rng = np.random.default_rng([options.seed, SISTERS])
+            examples = from_sisters(examples, corpus, tokenizer, region, options.sisters, rng)
         dev = finetuning_examples(corpus, tokenizer, "dev", DEV_SENTENCES)
         train(model, tokenizer, examples, dev, options, run, cores, label, stop)
 
@@ -90,7 +100,7 @@ def decouplers(options: DecoupleOptions, varieties: int,
         raise TinyDecoupleError(f"`one` {options.one}: the family has varieties 0 to "
                                 f"{varieties - 1}")
     classes = class_count(options, varieties)
-    cores = {layer: Decoupler(options, classes, model.width) for layer in layers}
+    cores = {layer: Decoupler(options, classes, model.width, varieties) for layer in layers}
     return cores if options.refreshes else {}
 
 

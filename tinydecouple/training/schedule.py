@@ -8,7 +8,8 @@ import numpy as np
 from tinydecouple.options import TrainOptions
 from tinydecouple.training.batches import Example, bucket
 
-ORDER, REFRESH, DROPOUT = 0, 1, 2  # uses of randomness, part of a seed: independent streams
+# uses of randomness, part of a seed: independent streams
+ORDER, REFRESH, DROPOUT, SISTERS = 0, 1, 2, 3
 
 
 def rate_at(options: TrainOptions, step: int, total: int) -> float:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
@@ -29,6 +28,7 @@ from tinydecouple.training.gather import (
     penalised,
 )
 from tinydecouple.training.interventions import dropout, editing
+from tinydecouple.training.loss import batch_loss
 from tinydecouple.training.record import require_finite, session
 from tinydecouple.training.schedule import (
     DROPOUT,
@@ -41,32 +41,6 @@ from tinydecouple.training.validate import damaged, records_in
 from tinydecouple.training.validate_checkpoint import check_unfinished, check_weights
 
 CHECKPOINTS = 20  # per run without a probe: an interrupted run loses at most 5 %
-
-
-def mixed_precision(device: torch.device) -> torch.autocast:
-    """On a GPU of medium precision (pick_device) products in bfloat16; all else stays float32."""
-    on = device.type == "cuda" and torch.get_float32_matmul_precision() == "medium"
-    return torch.autocast(device.type, torch.bfloat16, enabled=on)
-
-
-def batch_loss(model: Transformer, batch: Batch,
-               standard_weight: float = 1.0) -> tuple[list[Tensor], Tensor]:
-    """Hidden states of every layer, and the loss: THEORY (5).
-
-    The loss is the cross-entropy in nats per target token; that of a token of the standard is
-    multiplied by standard_weight. The sum is divided by the number of all target tokens, so that a
-    dialect's token counts the same at every weight.
-    """
-    device = model.embedding.weight.device
-    labels = torch.from_numpy(batch.labels).to(device)
-    counted = labels != IGNORE
-    with mixed_precision(device):
-        states = model(torch.from_numpy(batch.inputs).to(device))
-        logits = model.logits(states[-1][counted])  # (b, t, d) -> (n, d) -> (n, v)
-        nats = F.cross_entropy(logits, labels[counted], reduction="none")  # (n,)
-    to_standard = torch.from_numpy(batch.to_standard).to(device)
-    weight = torch.where(to_standard, standard_weight, 1.0)  # (b,)
-    return states, (nats * weight[:, None].expand_as(labels)[counted]).mean()
 
 
 @torch.no_grad()
@@ -164,7 +138,8 @@ def train_step(model: Transformer, optimizer: torch.optim.Optimizer, batch: Batc
     """One step of gradient descent on L_MT + lambda * penalty; returns its record for the log."""
     masks = (options.seed, DROPOUT, step)
     with dropout(model, options.dropout, masks), editing(model, *edits_of(cores, batch)):
-        states, loss = batch_loss(model, batch, options.standard_weight)
+        states, loss = batch_loss(model, batch, options.standard_weight, options.own_weight,
+                                  options.unlikelihood)
     record = {"step": step, "loss": loss.item()}
     if cores:
         decouple = next(iter(cores.values())).options
@@ -187,6 +162,9 @@ def train_step(model: Transformer, optimizer: torch.optim.Optimizer, batch: Batc
     if options.max_grad_norm:
         torch.nn.utils.clip_grad_norm_(model.parameters(), options.max_grad_norm)
     optimizer.step()
+    for core in cores.values():
+        if core.options.form == "adapter":
+            core.head.step(record["learning_rate"])
     return record
 
 
@@ -197,7 +175,7 @@ def edits_of(cores: dict[int, Decoupler],
     Before the first refresh nothing is edited.
     """
     edits = {layer: edit for layer, core in cores.items()
-             if core.refreshes and (edit := core.edits())}
+             if core.refreshes and (edit := core.edits(batch.variety))}
     if not edits:
         return {}, None
     decouple = next(iter(cores.values())).options

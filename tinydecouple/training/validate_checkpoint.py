@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tinydecouple.model.transformer import Transformer
-from tinydecouple.options import FORWARD, shown
+from tinydecouple.options import shown
 from tinydecouple.text.tokenizer import Tokenizer
 from tinydecouple.training.decoupler import Decoupler
 from tinydecouple.training.validate import damaged, is_number
@@ -134,7 +134,8 @@ def _check_decoupler(found: Any, core: Decoupler, what: str, path: Path) -> None
     if refreshes:
         basis = torch.zeros(core.width, core.options.rank)
         tensors |= {"basis": basis, "last": basis}
-        if core.options.form in FORWARD:  # the rank of an eraser is below the number of classes
+        if core.options.form in ("reject", "leace"):
+            # the rank of an eraser is below the number of classes
             left = found.get("left")
             like = left if isinstance(left, Tensor) and left.dim() == 2 else basis
             tensors |= dict.fromkeys(("left", "right"), basis[:, :1].expand(-1, like.shape[1]))
