@@ -129,9 +129,17 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
                        "anew")
     study.add_argument("--final", type=int, nargs="?", const=1, choices=(1, 2), help="translate fresh meanings that "
                        "no cell has read, with every cell of the plan: the first 600, or the second")
-
     study.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where all cells of a "
                        "comparison are made; float32 on either")
+    study.add_argument("--collect", type=Path, nargs="?", const=Path(), metavar="FOLDER", help="write what a report "
+                       "needs of all cells into a few small files; default: a folder of the plan's name in --data")
+    study.add_argument("--studies", type=number(int, {"least": 0, "most": 1_000_000}), default=1000,
+                       help="with --collect: studies redrawn from the cells, to see what the intervals cover; 1000 "
+                       "take minutes, 0 none")
+    study.add_argument("--report", action="store_true", help="tables, figures and verdicts from what was collected")
+    study.add_argument("--data", type=Path, default=Path("data_samples/study"), help="folder of what was collected")
+    study.add_argument("--out", type=Path, default=Path("tutorials/RESULTS.md"), help="file for the report; figures go "
+                       "beside it")
 
     bench = command("bench", "measure speed beside its peers, and how cost grows with size; a few minutes")
     bench.add_argument("--rounds", type=number(int, {"least": 1, "most": 1000}), default=5,

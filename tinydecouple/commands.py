@@ -24,8 +24,10 @@ from tinydecouple.model.transformer import Transformer, pick_device
 from tinydecouple.options import DecoupleOptions, ModelOptions, TrainOptions
 from tinydecouple.study import smoke
 from tinydecouple.study.cells import score_run, train_arms
+from tinydecouple.study.collect import collect
 from tinydecouple.study.conditions import apply, choose_arms, demo_arms
 from tinydecouple.study.plan import chosen_cells, read_plan
+from tinydecouple.study.report import write_report
 from tinydecouple.study.rerun import compare, rerun
 from tinydecouple.study.runner import run_final, run_plan
 from tinydecouple.study.status import choose, read_records, status
@@ -169,8 +171,19 @@ def evaluate_command(args: argparse.Namespace) -> None:
 
 
 def study_command(args: argparse.Namespace) -> None:
-    plan = read_plan(args.plan or ("quick" if args.quick else "primary"))
+    if args.report:
+        for path in write_report(args.data, args.out):
+            print(path)
+        return
+    named = args.plan or ("quick" if args.quick else "primary")
+    plan = read_plan(named)
     cells = chosen_cells(plan, args.setting, args.cell)
+    if args.collect:
+        folder = args.collect if args.collect != Path() else args.data / Path(named).stem
+        kept = tuple(s for s in plan.settings if args.setting in (None, s.name))
+        for path in collect(args.run, dataclasses.replace(plan, settings=kept), folder, args.final, args.studies):
+            print(path)
+        return
     device = pick_device(args.device, full_precision=True)
     if args.final:
         run_final(args.run, plan, cells, args.final, args.workers, device)

@@ -1,10 +1,14 @@
-"""A study of seconds: two conditions, two seeds, on pseudo-languages."""
+"""A study of seconds: two conditions, two seeds, on pseudo-languages; planted.py is imported by the tests beside it."""
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 
 from tinydecouple.study.plan import read_plan
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 TINY = {
     "settings": {"tiny": {

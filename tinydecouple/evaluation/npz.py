@@ -24,8 +24,8 @@ UNREADABLE = (OSError, ValueError, EOFError, TypeError, AttributeError, KeyError
               zipfile.BadZipFile, zlib.error)
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays h, y, names and keys of an .npz file, as far as it has them.
+def read_arrays(path: Path, kinds_of: dict[str, str] = KINDS) -> dict[str, np.ndarray]:
+    """The arrays h, y, names and keys of an .npz file, or others with their kinds of dtype, as far as it has them.
 
     Raises TinyDecoupleError for what is no such file, for arrays of Python objects, and for an array that takes far
     more memory than its bytes in the file can hold (h) or than h takes (the others).
@@ -34,7 +34,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             members = {member.filename: member for member in archive.infolist()}
             arrays: dict[str, np.ndarray] = {}
-            for name, kinds in KINDS.items():
+            for name, kinds in kinds_of.items():
                 if f"{name}.npy" in members:
                     arrays[name] = _read(archive, members[f"{name}.npy"], kinds, arrays.get("h"))
             return arrays
@@ -54,7 +54,7 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, kinds: str, h: np.n
         size = math.prod(shape) * dtype.itemsize
         if dtype.kind not in kinds:
             raise ValueError(f"{name} has dtype {str(dtype)[:40]}")
-        if len(shape) > 3 or min(shape, default=1) < 0 or size + file.tell() != member.file_size:
+        if len(shape) > 4 or min(shape, default=1) < 0 or size + file.tell() != member.file_size:
             raise ValueError(f"{name} says shape {shape} and holds {member.file_size} bytes")
     if size > FREE and size > (RATIO * member.compress_size if h is None else h.nbytes):
         raise ValueError(f"{name} would take {size / 2**20:.0f} MB, of {member.compress_size / 2**20:.1f} in the file")

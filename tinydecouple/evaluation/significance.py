@@ -51,9 +51,19 @@ def difference(first: np.ndarray, second: np.ndarray, templates: Sequence[Hashab
     templates.
     """
     values = _paired_pseudo_values(first, second, templates, score).mean(axis=1)  # (S, D, T) -> (S, T)
+    return crossed(values, float(per_seed(first, second, score).mean()))
+
+
+def crossed(values: np.ndarray, mean: float) -> Interval:
+    """The interval of `difference` from its pseudo-values (S, T), `second` minus `first`, and the mean difference.
+
+    They are what has to be kept of two conditions: the macro mean over dialects of each one's pseudo-values, which
+    subtract. Raises TinyDecoupleError for fewer than two seeds or templates.
+    """
+    _check_seeds(len(values))
+    _check_templates(values.shape[1])
     error, df = _standard_error(values)
-    observed = per_seed(first, second, score).mean()
-    return _interval(observed, float(error), float(df), len(values))
+    return _interval(mean, float(error), float(df), len(values))
 
 
 def simultaneous(first: np.ndarray, second: np.ndarray, templates: Sequence[Hashable], rng: np.random.Generator,
@@ -145,9 +155,7 @@ def _paired_pseudo_values(first: np.ndarray, second: np.ndarray, templates: Sequ
                           score: Score) -> np.ndarray:
     _check_aligned(first, second)
     _check_seeds(len(first))
-    if len(set(templates)) < 2:
-        raise TinyDecoupleError("an interval over templates needs keys of at least 2; these keys are all of one: use "
-                                "more sentences, or take every key for a template of its own")
+    _check_templates(len(set(templates)))
     ours, theirs = (pseudo_values(by_template(counts, templates), score) for counts in (first, second))
     return theirs - ours
 
@@ -196,6 +204,12 @@ def _check_seeds(seeds: int) -> None:
     if seeds < 2:
         raise TinyDecoupleError(f"an interval needs at least 2 seeds, found {seeds}: one seed says nothing about "
                                 "another; run both conditions with a second of `seeds`")
+
+
+def _check_templates(templates: int) -> None:
+    if templates < 2:
+        raise TinyDecoupleError("an interval over templates needs keys of at least 2; these keys are all of one: use "
+                                "more sentences, or take every key for a template of its own")
 
 
 def _check_aligned(first: np.ndarray, second: np.ndarray) -> None:

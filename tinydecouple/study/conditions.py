@@ -153,3 +153,5 @@ HELPS = (  # with one-sided and reject-dialects the eight of which one may lower
         {**PLAIN, "own_weight": 2.0}),
 )
 CONDITIONS = (*PRIMARY, *EXPLORATORY, *HELPS)
+BASELINE, AGAIN, METHOD, RANDOM, WEIGHTED, SHRUNK, LONGER = (arm.name for arm in PRIMARY)
+PRIMARY_COMPARISON = ("trained-through", BASELINE, METHOD, "into")  # setting, first, second, outcome

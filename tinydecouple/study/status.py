@@ -47,15 +47,20 @@ def read_records(run: Path, plan: Plan) -> dict[str, dict[str, Any]]:
         folder = cell_folder(run, cell)
         if not folder.exists():
             raise TinyDecoupleError(f"cell {cell.name} is missing in {run}; run the plan first")
-        record = records[cell.name] = read_cell(folder, cell)
-        ours = {f"the version of {name}": record["versions"].get(name) for name in MADE_BY}
-        ours |= {"the processor": record["processor"], f"the corpus of {cell.setting.name}": record["corpus_sha256"]}
-        for what, value in ours.items():
-            name, theirs = first.setdefault(what, (cell.name, value))
-            if value != theirs:
-                raise TinyDecoupleError(f"cells of one report differ in {what}: {name} has {theirs}, {cell.name} has "
-                                        f"{value}; `rerun` one of them, or keep them in two `run` folders")
+        records[cell.name] = read_cell(folder, cell)
+        check_alike(first, cell, records[cell.name])
     return records
+
+
+def check_alike(first: dict[str, tuple[str, Any]], cell: Cell, record: dict[str, Any]) -> None:
+    """Raise TinyDecoupleError unless a cell was made as those before it; first: what they had in common, kept here."""
+    ours = {f"the version of {name}": record["versions"].get(name) for name in MADE_BY}
+    ours |= {"the processor": record["processor"], f"the corpus of {cell.setting.name}": record["corpus_sha256"]}
+    for what, value in ours.items():
+        name, theirs = first.setdefault(what, (cell.name, value))
+        if value != theirs:
+            raise TinyDecoupleError(f"cells of one report differ in {what}: {name} has {theirs}, {cell.name} has "
+                                    f"{value}; `rerun` one of them, or keep them in two `run` folders")
 
 
 def choose(records: dict[str, dict[str, Any]], plan: Plan) -> tuple[dict[str, dict[str, dict[str, Any]]], str]:

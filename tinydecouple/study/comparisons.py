@@ -1,0 +1,157 @@
+"""Which differences are tested, and what may be said of each: the rules of tutorials/PROTOCOL.md.
+
+A difference is *shown* if its 95 % interval excludes zero and its p-value, adjusted by Holm's method for all tests of
+the report but the primary comparison, is below 0.05. A claim is *supported* if the difference that it foretells is
+shown, *refuted* if the opposite is shown, and *open* otherwise.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.evaluation.significance import Interval, crossed, holm, over_seeds
+from tinydecouple.study.collect import OUTCOMES
+from tinydecouple.study.collected import Setting
+from tinydecouple.study.conditions import (
+    AGAIN,
+    BASELINE,
+    LONGER,
+    METHOD,
+    PRIMARY_COMPARISON,
+    RANDOM,
+    SHRUNK,
+    WEIGHTED,
+)
+
+MAIN = {"into": "chrF++ into the dialects", "standard": "chrF++ into the standard", "leakage": "leakage, %"}
+MORE = {"pivot": "chrF++ from the pivot into the standard", "length": "chrF++ into the dialects at equal length",
+        "dialectness": "assigned to a dialect, %", "code": "probe's code, bits per state"}  # tested of the method alone
+DESCRIBED = {name: {"exact": "exact match, %", "ratio": "length ratio"}.get(name, f"{name.replace(' ', ': ', 1)}, %")
+             for name in OUTCOMES if name not in MAIN | MORE}  # with intervals, of the method alone, never tested
+NAMES = MAIN | MORE | DESCRIBED
+DIGITS = {"code": 3, "ratio": 3}  # after the point; 2 for the others
+CONTROLS = (RANDOM, WEIGHTED, SHRUNK, LONGER)  # with each of which the method is compared, too, into the dialects
+PAPERS_GAIN = 2.0  # points of chrF++, its mean over dialects
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Claim:
+    """That `second` minus `first` has the sign `sign` in an outcome."""
+
+    text: str
+    first: str
+    second: str
+    outcome: str
+    sign: int
+
+
+CLAIMS = (
+    Claim("the penalty raises chrF++ into the dialects", BASELINE, METHOD, "into", 1),
+    Claim("the standard pays: chrF++ into the standard falls", BASELINE, METHOD, "standard", -1),
+    Claim("the penalty lowers leakage", BASELINE, METHOD, "leakage", -1),
+    Claim("its outputs look more like a dialect's", BASELINE, METHOD, "dialectness", 1),
+    Claim("it gains at equal output length, too", BASELINE, METHOD, "length", 1),
+    Claim("a fresh probe needs a longer code to find the standard", BASELINE, METHOD, "code", 1),
+    Claim("it gains more than a random direction", RANDOM, METHOD, "into", 1),
+    Claim("it gains more than weighting the standard's loss down", WEIGHTED, METHOD, "into", 1),
+    Claim("it gains more than shrinking the states", SHRUNK, METHOD, "into", 1),
+    Claim("it gains more than the steps that its time would buy", LONGER, METHOD, "into", 1),
+    Claim("a random direction loses chrF++ into the dialects", BASELINE, RANDOM, "into", -1),
+)
+
+
+def claims(setting: Setting) -> list[Claim]:
+    """Those above, and of every condition that is none of the seven: that it gains, and does not leak more."""
+    named = [c for c in setting.conditions[1:] if c not in (BASELINE, AGAIN, METHOD, *CONTROLS)]
+    first = setting.conditions[0]
+    return [*CLAIMS, *(claim for c in named for claim in (
+        Claim(f"{c} raises chrF++ into the dialects", first, c, "into", 1),
+        Claim(f"{c} lowers leakage", first, c, "leakage", -1)))]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A difference, second minus first. p: adjusted by Holm's method; None: shown, but not tested."""
+
+    setting: Setting
+    first: str
+    second: str
+    outcome: str
+    interval: Interval
+    p: float | None
+
+    @property
+    def primary(self) -> bool:
+        return (self.setting.name, self.first, self.second, self.outcome) == PRIMARY_COMPARISON
+
+    @property
+    def shown(self) -> int:
+        """1 or -1 for a difference of that sign that is shown, else 0."""
+        excludes = self.interval.low > 0 or self.interval.high < 0
+        return int(np.sign(self.interval.mean)) if excludes and self.p is not None and self.p < LEVEL else 0
+
+
+def confirmatory(setting: Setting) -> bool:
+    """Whether intervals of this setting may confirm anything: fresh keys, and seeds enough.
+
+    Raises TinyDecoupleError for a single seed on fresh keys, which has no interval.
+    """
+    if setting.number and len(setting.seeds) < 2:
+        raise TinyDecoupleError(f"{setting.folder}: an interval needs at least 2 seeds, found {len(setting.seeds)} in "
+                                f"{setting.name}; add `seeds` to the plan")
+    return bool(setting.number) and Interval(0, 0, 0, 0, 0, 1, len(setting.seeds)).confirmatory
+
+
+def compare(settings: list[Setting]) -> list[Comparison]:
+    """Every test of the report, in all confirmatory settings together, p-values adjusted."""
+    found = []
+    for setting in settings:
+        first, *others = setting.conditions
+        pairs = [(first, second, outcome) for second in others for outcome in (NAMES if second == METHOD else MAIN)]
+        pairs += [(control, METHOD, "into") for control in CONTROLS if {control, METHOD} <= set(others)]
+        found += [Comparison(setting, a, b, outcome, interval, None) for a, b, outcome in pairs
+                  if (interval := difference(setting, a, b, outcome)) is not None]
+    tested = {str(i): test.interval.p for i, test in enumerate(found)
+              if not test.primary and test.second != AGAIN and test.outcome not in DESCRIBED}
+    adjusted = holm(tested)
+    return [Comparison(t.setting, t.first, t.second, t.outcome, t.interval, t.interval.p if t.primary else
+                 adjusted.get(str(i))) for i, t in enumerate(found)]
+
+
+def difference(setting: Setting, first: str, second: str, outcome: str) -> Interval | None:
+    """Its interval over seeds and templates, or over seeds alone if there is one value per seed; None without any."""
+    if outcome == "dialectness":
+        a, b = (setting.values(condition, "into", "dialect_percent") for condition in (first, second))
+    elif outcome == "code":
+        a, b = (probed(setting, condition, "code_bits") for condition in (first, second))
+    else:
+        a, b = (setting.values(condition, *OUTCOMES[outcome]) for condition in (first, second))
+    if a is None or b is None:
+        return None
+    if outcome not in OUTCOMES:
+        return over_seeds(a, b)
+    return crossed(setting.pseudo(second, outcome) - setting.pseudo(first, outcome), float((b - a).mean()))
+
+
+def probed(setting: Setting, condition: str, measure: str) -> np.ndarray | None:
+    """(S,) of a probe's measure at the first layer of the setting; None without probes."""
+    found = [next(iter(setting.records[condition, seed]["probes"].values()), {}) for seed in setting.seeds]
+    return np.array([probe[measure] for probe in found]) if all(measure in probe for probe in found) else None
+
+
+def judge(claim: Claim, tests: list[Comparison]) -> tuple[str, Comparison] | None:
+    """Supported, refuted or open, and the test that decides it; None if nothing was tested."""
+    asked = (claim.first, claim.second, claim.outcome)
+    test = next((t for t in tests if (t.first, t.second, t.outcome) == asked), None)
+    if test is None:
+        return None
+    return {claim.sign: "supported", -claim.sign: "refuted", 0: "open"}[test.shown], test
+
+
+def papers_gain(test: Comparison) -> str:
+    """Whether a mean gain of two points, the paper's, is compatible with the primary comparison's interval."""
+    if test.interval.high < PAPERS_GAIN:
+        return "refuted"
+    return "supported" if test.interval.low > 0 and test.shown > 0 else "open"

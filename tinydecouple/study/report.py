@@ -1,0 +1,211 @@
+"""RESULTS.md: every table, figure and verdict, made from the collected cells alone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from string import Template
+
+from tqdm import tqdm
+
+from tinydecouple.evaluation.report import markdown
+from tinydecouple.files import write
+from tinydecouple.study import report_tables as tables
+from tinydecouple.study.collected import Setting, read_data
+from tinydecouple.study.comparisons import (
+    CLAIMS,
+    PAPERS_GAIN,
+    Comparison,
+    claims,
+    compare,
+    confirmatory,
+    judge,
+    papers_gain,
+)
+from tinydecouple.study.conditions import AGAIN, METHOD
+from tinydecouple.study.report_figures import draw
+from tinydecouple.study.verdicts import along, answers
+
+TEMPLATE = Path(__file__).with_name("results.md")
+FIGURES = {"study_differences": "Differences to the first condition, chrF++ into the dialects, with their intervals.",
+           "study_words": "What the output words are.",
+           "study_dialects": f"Simultaneous intervals of {METHOD} against the first condition, dialect by dialect.",
+           "study_frontier": "Every condition by what it changes into the standard and into the dialects. The grey "
+                             "line joins those that no other one beats on both."}
+
+
+def write_report(data: Path, out: Path) -> list[Path]:
+    """Write the report and, with matplotlib, figures/study_*.png beside it; returns the paths.
+
+    Raises TinyDecoupleError, naming it, for what is damaged or does not compare.
+    """
+    with tqdm(total=5, desc="report", disable=None, leave=False, delay=2) as bar:
+        def step(made):
+            bar.update()
+            return made
+
+        settings = step(read_data(data))
+        confirming = [setting for setting in settings if confirmatory(setting)]
+        tests = step(compare(confirming))
+        dialects = step({(s.label, arm): tables.by_dialect(s, arm) for s in confirming for arm in tables.featured(s)})
+        trying = [setting for setting in settings if setting.trials]
+        exploring = [setting for setting in settings if setting not in confirming and not setting.trials]
+        maps = map_plans(exploring)
+        single = [setting for setting in exploring if setting.study not in maps]
+        figures = step(draw(out.parent / "figures", tests, dialects, confirming, confirming + single, maps))
+        drawn = {path.stem for path in figures}
+
+        def figure(name: str, caption: str = "") -> list[str]:
+            caption = caption or FIGURES[name]
+            return [f"![{caption}](figures/{name}.png)", "", caption, ""] if name in drawn else []
+
+        parts = {
+            "tests": str(sum(t.p is not None and not t.primary for t in tests)),
+            "answers": "\n".join(f"- **{a.question}**: *{a.verdict}*, for {a.because}."
+                                 for a in answers(confirming, tests)),
+            "verdicts": verdicts(confirming, tests), "quote": quote(confirming, tests),
+            "studies": "\n".join(studies(settings)),
+            "conditions": "\n".join(why([s for s in settings if not s.trials])),
+            "confirmatory": section("Confirmatory results", [
+                line for s in confirming for line in confirmed(s, tests, dialects)]
+                + [line for name in ("study_differences", "study_words", "study_dialects") for line in figure(name)]),
+            "exploratory": section("Exploratory results", [
+                *(EXPLORATORY if single else []), *(line for s in single for line in explored(s)),
+                *figure("study_frontier")]),
+            "maps": section("Maps (exploratory)", [line for study, members in maps.items() for line in [
+                f"### {study}", "", *seeds_of(members[0]), "", *tables.map_table(members), "",
+                *(f"- {along(members, c)}" for c in members[0].conditions[1:]), "",
+                *figure(f"study_map_{study}", f"{study}: gains over the options that differ, and over how far the "
+                                              "first condition is above copying.")]]),
+            "tuning": section("Tuning", [*(TUNING if trying else []), *(line for s in trying for line in [
+                f"### {s.label}", "", *tables.trials(s), ""])])}
+        text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(parts)
+        while "\n\n\n" in text:
+            text = text.replace("\n\n\n", "\n\n")
+        write(out, text.rstrip() + "\n")
+        step(None)
+    return [out, *figures]
+
+
+EXPLORATORY = ["Dev scores, and two or three seeds, confirm nothing, so these carry no interval and no verdict. Beside "
+               "each difference to the first condition stand the lowest and the highest of any seed. `*`: no other "
+               "condition is at least as good both into the dialects and into the standard.", ""]
+TUNING = ["Every trial is listed, with its mean of dev scores. The chosen one's score is a maximum and thus too high: "
+          "what is reported above is its rerun with other seeds.", ""]
+
+
+def section(title: str, lines: Sequence[str]) -> str:
+    return "\n".join([f"## {title}", "", *lines]) if lines else ""
+
+
+def map_plans(settings: Sequence[Setting]) -> dict[str, list[Setting]]:
+    """The studies with three settings or more that differ in one or two options alone: a map over these."""
+    of_study: dict[str, list[Setting]] = {}
+    for setting in settings:
+        of_study.setdefault(setting.study, []).append(setting)
+    return {study: members for study, members in of_study.items()
+            if len(members) > 2 and 1 <= len(tables.varied(members)) <= 2}
+
+
+def studies(settings: Sequence[Setting]) -> list[str]:
+    rows = [["study, setting", "conditions", "seeds", "dialects", "scored on", "copying, chrF++"]]
+    for s in settings:
+        read = f"fresh keys, set {s.number}" if s.number else "dev"
+        rows.append([s.label, str(len(s.conditions)), str(len(s.seeds)), str(len(s.dialects)), read,
+                     f"{s.said['copy']:.1f}"])
+    made_on = {s.study: s.head["processor"] for s in settings}
+    version = settings[0].head["versions"]
+    where = "; ".join(f"{study}: {processor}" for study, processor in made_on.items())
+    made_by = ", ".join(f"{name} {number}" for name, number in version.items())
+    return [*markdown(rows), "", f"Made by {made_by}. Processors: {where}."]
+
+
+def seeds_of(setting: Setting) -> list[str]:
+    return [f"{len(setting.seeds)} seed{'s' * (len(setting.seeds) > 1)}, "
+            f"{'fresh keys' if setting.number else 'dev'}: {', '.join(setting.conditions)}."]
+
+
+def confirmed(setting: Setting, tests: Sequence[Comparison], dialects: dict[tuple[str, str], dict]) -> list[str]:
+    """Everything about one confirmatory setting."""
+    ours = [t for t in tests if t.setting is setting]
+    first = setting.conditions[0]
+    again = f" {AGAIN} is {first} run again: what it shows is luck." if AGAIN in setting.conditions else ""
+    lines = [f"### {setting.label}", "", *tables.outcomes(setting), "",
+             "Differences, paired by seed and sentence. Intervals are for new seeds and new templates; those of "
+             f"dialectness and of the probe are for new seeds only. A line without a Holm p is not tested.{again}",
+             "", *tables.differences(ours), "", tables.power(ours), ""]
+    if tables.featured(setting):
+        lines += ["The largest of many differences is large by luck alone: how large, two runs of one condition show.",
+                  "", *tables.extremes(setting), ""]
+    for arm in tables.featured(setting):
+        found = dialects[setting.label, arm]
+        lines += ["Intervals that hold for all dialects at once:", "", *tables.dialect_table(found, arm, first), "",
+                  above(found), ""]
+    if (covered := setting.head["coverage"]) and covered["setting"] == setting.name:
+        lines += ["What the intervals cover when studies are redrawn from these cells:", "",
+                  *covered["table"].splitlines(), ""]
+    if probed := tables.probes(setting):
+        lines += ["A fresh probe of the standard against the rest, after training, on dev. Code lengths in bits per "
+                  "state beside those of dealt labels and H(Y); angles in degrees to the direction before training.",
+                  "", *probed, ""]
+    return lines
+
+
+def above(intervals: dict) -> str:
+    counts = [sum(test(i) for i in intervals.values()) for test in (lambda i: i.low > 0, lambda i: i.high < 0)]
+    return f"Of {len(intervals)} dialects, {counts[0]} lie above zero and {counts[1]} below it."
+
+
+def explored(setting: Setting) -> list[str]:
+    return [f"### {setting.label} (exploratory)", "", *seeds_of(setting), "", *tables.exploratory(setting), ""]
+
+
+def why(settings: Sequence[Setting]) -> list[str]:
+    """What each condition is there for, once."""
+    return list(dict.fromkeys(f"- **{name}**: {said['why']}" for setting in settings
+                              for name, said in setting.said["conditions"].items()))
+
+
+def verdicts(confirming: Sequence[Setting], tests: Sequence[Comparison]) -> str:
+    """A row per claim and setting: what was found, and what may be said of it."""
+    if not confirming:
+        return NOTHING
+    rows = [["claim", "setting", "difference (95 % interval)", "p, as adjusted", "verdict"]]
+    for claim, setting, said, test in decided(confirming, tests):
+        rows.append([claim.text, setting.name, tables.found(test),
+                     f"{test.p:.4f}{' (primary)' if test.primary else ''}", said])
+    for test in (t for t in tests if t.primary):
+        rows.append([f"its mean gain is {PAPERS_GAIN:+.1f}, as in the paper", test.setting.name,
+                     tables.found(test), "", papers_gain(test)])
+    return "\n".join(markdown(rows))
+
+
+def decided(confirming: Sequence[Setting], tests: Sequence[Comparison]) -> list[tuple]:
+    return [(claim, setting, *found) for setting in confirming for claim in claims(setting)
+            if (found := judge(claim, [t for t in tests if t.setting is setting]))]
+
+
+NOTHING = "No setting has been read on fresh keys with at least four seeds, so nothing is confirmed yet."
+
+
+def quote(confirming: Sequence[Setting], tests: Sequence[Comparison]) -> str:
+    """One paragraph, from the numbers alone."""
+    if not confirming:
+        return NOTHING
+    sentences = [f"{a.question}: {a.verdict}, for {a.because}." for a in answers(confirming, tests)]
+    for setting in confirming:
+        found = [(claim, said, test) for claim, where, said, test in decided(confirming, tests) if where is setting]
+        changed = {claim.text: tables.found(t) for claim, _, t in found}
+        if all(claim.text in changed for claim in CLAIMS[:3]):
+            into, standard, leaked = (changed[claim.text] for claim in CLAIMS[:3])
+            sentences.append(
+                f"In the setting {setting.name} ({len(setting.dialects)} dialects, {len(setting.seeds)} seeds), "
+                f"penalising the standard's direction changes chrF++ into the dialects by {into}, into the standard by "
+                f"{standard}, and leakage by {leaked} points (95 % intervals).")
+        else:
+            sentences.append(f"In the setting {setting.name}:")
+        said = {verdict: [claim.text for claim, which, _ in found if which == verdict]
+                for verdict in ("supported", "refuted", "open")}
+        sentences += [f"{verdict.capitalize()}: {'; '.join(texts)}." for verdict, texts in said.items()
+                      if texts and verdict != "open"]
+        if said["open"]:
+            sentences.append(f"Open: {len(said['open'])} of {len(found)} claims.")
+    return " ".join(sentences) + " All of it on constructed text and a model of about a million parameters."

@@ -1,0 +1,209 @@
+"""The report's tables: means of every condition, differences with their intervals, dialect by dialect, probes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tinydecouple.evaluation.report import markdown
+from tinydecouple.evaluation.significance import Interval, detectable, largest, simultaneous
+from tinydecouple.evaluation.word_kinds import KINDS, SHARED
+from tinydecouple.study.collected import Setting
+from tinydecouple.study.comparisons import DESCRIBED, DIGITS, NAMES, Comparison
+from tinydecouple.study.conditions import AGAIN, METHOD, PRIMARY
+
+MEASURES = (  # row, group, measure, digits
+    ("chrF++ into the dialects", "into", "chrf++", 2), ("chrF++ into the standard", "standard", "chrf++", 2),
+    ("chrF++ from the pivot into the standard", "pivot", "chrf++", 2),
+    ("chrF++ into the dialects at equal length", "length", "chrf++", 2),
+    ("its length ratio", "length", "length_ratio", 3),
+    ("exact match, %", "into", "exact_match_percent", 1), ("leakage, %", "into", "leakage_percent", 2),
+    ("precision, %", "into", "precision_percent", 1), ("recall, %", "into", "recall_percent", 1),
+    ("length ratio", "into", "length_ratio", 3),
+    *((f"words: {kind}, %", "into", f"words_{kind.replace(' ', '_')}_percent", 1) for kind in KINDS),
+    *((f"words also of {whose}, %", "into", f"words_also_{whose.replace(' ', '_')}_percent", 1) for whose in SHARED),
+    ("assigned to any dialect, %", "into", "dialect_percent", 1),
+    ("the references, %", "into", "reference_dialect_percent", 1),
+    ("assigned to the target's region, %", "into", "region_percent", 1),
+    ("the references, %", "into", "reference_region_percent", 1))
+PROBED = (("code_bits", "code", 3), ("null_bits", "dealt labels", 3), ("entropy_bits", "H(Y)", 3),
+          ("angle_degrees", "angle", 1), ("angle_null_degrees", "refit null", 1), ("energy_percent", "energy, %", 2),
+          ("energy_before_percent", "in the old, %", 2), ("energy_penalised_percent", "in the penalised, %", 2),
+          ("mean_length", "length", 2), ("mean_length_before", "before", 2))
+SECONDS = ("training", "translating", "probing")
+
+
+def outcomes(setting: Setting) -> list[str]:
+    """Every outcome of every condition, means over seeds."""
+    rows = [["mean over seeds", *setting.conditions]]
+    for name, group, measure, digits in MEASURES:
+        columns = [setting.values(condition, group, measure) for condition in setting.conditions]
+        if any(column is not None for column in columns):
+            rows.append([name, *("" if column is None else f"{column.mean():.{digits}f}" for column in columns)])
+    if setting.number:
+        rows.append(["its bias on the end symbol", *(f"{setting.of(condition, setting.seeds[0])['end_bias']:+.2f}"
+                                                     for condition in setting.conditions)])
+    for what in SECONDS:
+        seconds = [np.mean([setting.records[condition, seed]["seconds"].get(what, 0) for seed in setting.seeds])
+                   for condition in setting.conditions]
+        rows.append([f"{what}, processor seconds", *(f"{mean:.0f}" for mean in seconds)])
+    return markdown(rows)
+
+
+def differences(tests: list[Comparison]) -> list[str]:
+    """Each test: mean difference, interval, degrees of freedom, p, and p adjusted."""
+    rows = [["second minus first: outcome", "difference", "95 % interval", "df", "p", "Holm p", "shown"]]
+    for t in tests:
+        name = f"{t.second} - {t.first}: {NAMES[t.outcome]}"
+        adjusted = "primary" if t.primary else "" if t.p is None else f"{t.p:.4f}"
+        digits = DIGITS.get(t.outcome, 2)
+        rows.append([name, f"{t.interval.mean:+.{digits}f}", between(t.interval, digits), f"{t.interval.df:.1f}",
+                     "" if t.outcome in DESCRIBED else f"{t.interval.p:.4f}", adjusted,
+                     ("", "higher", "lower")[t.shown]])
+    return markdown(rows)
+
+
+def between(interval: Interval, digits: int = 2) -> str:
+    return f"{interval.low:+.{digits}f} to {interval.high:+.{digits}f}"
+
+
+def found(test: Comparison) -> str:
+    digits = DIGITS.get(test.outcome, 2)
+    return f"{test.interval.mean:+.{digits}f} ({between(test.interval, digits)})"
+
+
+def extremes(setting: Setting) -> list[str]:
+    """Each seed's largest loss and gain of any dialect, the method's beside that of the baseline run again."""
+    first = setting.counts(setting.conditions[0])
+    arms = [*featured(setting), *([AGAIN] if AGAIN in setting.conditions[1:] else [])]
+    columns = [largest(first, setting.counts(arm)) for arm in arms]  # (S, 2) each
+    rows = [["largest of any dialect, seed", *(f"{arm}: {what}" for arm in arms for what in ("loss", "gain"))]]
+    for i, seed in enumerate(setting.seeds):
+        rows.append([str(seed), *(f"{x:+.1f}" for column in columns for x in column[i])])
+    return markdown([*rows, ["mean", *(f"{x:+.1f}" for column in columns for x in column.mean(axis=0))]])
+
+
+def featured(setting: Setting) -> list[str]:
+    """The conditions that are shown dialect by dialect: the method, and any that is none of the primary seven."""
+    known = {arm.name for arm in PRIMARY}
+    return [c for c in setting.conditions[1:] if c == METHOD or c not in known]
+
+
+def by_dialect(setting: Setting, arm: str) -> dict[str, Interval]:
+    """Simultaneous intervals of each dialect's difference to the baseline."""
+    templates = list(setting.shared["templates"])
+    found = simultaneous(setting.counts(setting.conditions[0]), setting.counts(arm), templates,
+                         np.random.default_rng(0))
+    return dict(zip(setting.shared["dialects"].tolist(), found))
+
+
+def dialect_table(intervals: dict[str, Interval], arm: str, first: str) -> list[str]:
+    return markdown([[f"{arm} - {first}, into", "chrF++", "simultaneous 95 %", "adjusted p"],
+                     *([dialect, f"{i.mean:+.2f}", between(i), f"{i.p:.4f}"] for dialect, i in intervals.items())])
+
+
+def power(tests: list[Comparison]) -> str:
+    """The smallest difference that a design of this size would detect."""
+    into = next((t for t in tests if t.outcome == "into" and t.second in featured(t.setting)), None)
+    if into is None:
+        return ""
+    seeds, templates = len(into.setting.seeds), len(into.setting.shared["templates"])
+    return (f"With {seeds} seeds and {templates} templates, a true mean difference of {detectable(into.interval):.2f} "
+            f"chrF++ into the dialects between {into.first} and {into.second} would be found in 80 of 100 studies at "
+            f"the unadjusted 5 % level (standard error {into.interval.error:.2f}, {into.interval.df:.1f} degrees of "
+            "freedom).")
+
+
+def probes(setting: Setting) -> list[str]:
+    """What a fresh probe finds after training, at each layer: lengths in bits per state beside both nulls."""
+    rows = [["layer, condition", *(title for _, title, _ in PROBED)]]
+    layers = dict.fromkeys(layer for record in setting.records.values() for layer in record["probes"])
+    for layer in sorted(layers, key=int):
+        for condition in setting.conditions:
+            found = [setting.records[condition, seed]["probes"].get(layer, {}) for seed in setting.seeds]
+            cells = [f"{np.mean([probe[name] for probe in found]):.{digits}f}" if all(name in p for p in found) else ""
+                     for name, _, digits in PROBED for probe in [found[0]]]
+            if any(cells):
+                rows.append([f"{layer}, {condition}", *cells])
+    return markdown(rows) if rows[1:] else []
+
+
+def exploratory(setting: Setting) -> list[str]:
+    """Every condition beside the first: differences of means and, in brackets, the lowest and highest of any seed."""
+    first = setting.conditions[0]
+    columns = (("into the dialects", "into", "chrf++", 2), ("into the standard", "standard", "chrf++", 2),
+               ("leakage, %", "into", "leakage_percent", 2), ("any dialect, %", "into", "dialect_percent", 1),
+               ("length ratio", "into", "length_ratio", 3))
+    base = [setting.values(first, group, measure) for _, group, measure, _ in columns]
+    rows = [["condition", *(name for name, *_ in columns), "training s", "frontier"]]
+    best = set(frontier({c: point(setting, c) for c in setting.conditions}))
+    for condition in setting.conditions:
+        found = [setting.values(condition, group, measure) for _, group, measure, _ in columns]
+        cells = [f"{value.mean():.{digits}f}" if condition == first else spread(value - plain, digits)
+                 for value, plain, (*_, digits) in zip(found, base, columns)]
+        seconds = np.mean([setting.records[condition, seed]["seconds"].get("training", 0) for seed in setting.seeds])
+        rows.append([condition, *cells, f"{seconds:.0f}", "*" if condition in best else ""])
+    return markdown(rows)
+
+
+def spread(values: np.ndarray, digits: int) -> str:
+    mean = f"{values.mean():+.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ({values.min():+.{digits}f} to {values.max():+.{digits}f})"
+
+
+def point(setting: Setting, condition: str) -> tuple[float, float]:
+    """Mean difference to the baseline: into the standard, into the dialects."""
+    return tuple(float((setting.values(condition, group, "chrf++")
+                        - setting.values(setting.conditions[0], group, "chrf++")).mean())
+                 for group in ("standard", "into"))
+
+
+def frontier(points: dict[str, tuple[float, float]]) -> list[str]:
+    """The conditions that no other one equals or beats on both sides and beats on one."""
+    def beaten(ours: tuple[float, float], theirs: tuple[float, float]) -> bool:
+        return theirs[0] >= ours[0] and theirs[1] >= ours[1] and theirs != ours
+
+    return [name for name, ours in points.items() if not any(beaten(ours, theirs) for theirs in points.values())]
+
+
+def varied(settings: Sequence[Setting]) -> list[tuple[str, str]]:
+    """The options in which the settings of a plan differ, as (part, option)."""
+    configurations = [setting.said["configuration"] for setting in settings]
+    parts = ("corpus", "model", "train", "decouple")
+    return [(part, name) for part in parts for name in configurations[0][part]
+            if len({str(c[part].get(name)) for c in configurations}) > 1]
+
+
+def map_table(settings: Sequence[Setting]) -> list[str]:
+    """A row per setting: the baseline against copying, its leakage, and every other condition's differences."""
+    options = varied(settings)
+    conditions = settings[0].conditions
+    rows = [[", ".join(name.replace("_", " ") for _, name in options), f"{conditions[0]}: chrF++", "minus copying",
+             "leakage, %", "any dialect, %",
+             *(f"{c}: {what}" for c in conditions[1:] for what in ("chrF++", "standard", "leakage", "dialect"))]]
+    for setting in settings:
+        said = setting.said["configuration"]
+        base = {measure: setting.values(conditions[0], group, measure).mean() for group, measure in
+                (("into", "chrf++"), ("into", "leakage_percent"), ("into", "dialect_percent"))}
+        row = [", ".join(str(said[part][name]) for part, name in options), f"{base['chrf++']:.1f}",
+               f"{base['chrf++'] - setting.said['copy']:+.1f}", f"{base['leakage_percent']:.1f}",
+               f"{base['dialect_percent']:.1f}"]
+        for condition in conditions[1:]:
+            row += [f"{(setting.values(condition, group, m) - setting.values(conditions[0], group, m)).mean():+.1f}"
+                    for group, m in (("into", "chrf++"), ("standard", "chrf++"), ("into", "leakage_percent"),
+                                     ("into", "dialect_percent"))]
+        rows.append(row)
+    return markdown(rows)
+
+
+def trials(setting: Setting) -> list[str]:
+    """Every trial of every condition: the options it changes, its dev score of each seed, and which was chosen."""
+    rows = [["condition, trial", "changes", *(f"seed {seed}" for seed in setting.seeds), "mean", "chosen"]]
+    for condition, tried in setting.trials.items():
+        scores = {trial: setting.values(trial, "into", "chrf++") for trial in tried if trial in setting.conditions}
+        chosen = max(scores, key=lambda trial: scores[trial].mean())
+        for trial, values in scores.items():
+            changes = ", ".join(f"{name} {value}" for name, value in tried[trial].items()) or "none"
+            rows.append([trial if trial.startswith(condition) else f"{condition}, {trial}", changes,
+                         *(f"{value:.2f}" for value in values), f"{values.mean():.2f}",
+                         "*" if trial == chosen else ""])
+    return markdown(rows)

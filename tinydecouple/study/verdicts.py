@@ -1,0 +1,125 @@
+"""The three answers of the study, by the rules under "What would count" in tutorials/PROTOCOL.md.
+
+Each is supported, refuted or open, with the reason in words. `shown` is that of comparisons.py.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tinydecouple.study.collected import Setting
+from tinydecouple.study.comparisons import MAIN, PAPERS_GAIN, Comparison
+from tinydecouple.study.conditions import BASELINE, METHOD, PRIMARY, RANDOM, SHRUNK
+
+CONFIRMING = 2  # the set of fresh keys that confirms an intervention
+
+
+@dataclass(frozen=True)
+class Answer:
+    question: str
+    verdict: str
+    because: str
+
+
+def answers(confirming: Sequence[Setting], tests: Sequence[Comparison]) -> list[Answer]:
+    """What can be answered: nothing without a confirmatory setting."""
+    found = [papers_claim([t for t in tests if t.setting is p.setting]) for p in tests if p.primary]
+    paying = paid_in_leakage(confirming, tests)
+    return [*found, *([paying] if paying else []), *helping(confirming, tests)]
+
+
+def find(tests: Sequence[Comparison], first: str, second: str, outcome: str) -> Comparison | None:
+    return next((t for t in tests if (t.first, t.second, t.outcome) == (first, second, outcome)), None)
+
+
+def shown(tests: Sequence[Comparison], first: str, second: str, outcome: str) -> int:
+    """1 or -1 for a difference that is shown, 0 for one that is not or was not tested."""
+    test = find(tests, first, second, outcome)
+    return test.shown if test else 0
+
+
+def papers_claim(tests: Sequence[Comparison]) -> Answer:
+    """The penalty gains, the controls do not match it, leakage does not rise, and the probe finds less.
+
+    A control matches a gain if its own is shown and the method's is not shown to be larger.
+    """
+    question = f"The paper's claim, {tests[0].setting.name}"
+    gain = find(tests, BASELINE, METHOD, "into")
+    held = f"the interval {gain.interval.low:+.2f} to {gain.interval.high:+.2f}"
+    if gain.interval.high < 0:
+        return Answer(question, "refuted", f"{held} lies below zero")
+    if gain.interval.low <= 0:
+        if gain.interval.high < PAPERS_GAIN:
+            return Answer(question, "refuted", f"{held} holds zero and excludes {PAPERS_GAIN:+.1f}")
+        return Answer(question, "open", f"{held} holds both zero and {PAPERS_GAIN:+.1f}")
+    against = [f"{control} matches the gain" for control in (RANDOM, SHRUNK)
+               if shown(tests, BASELINE, control, "into") > 0 >= shown(tests, control, METHOD, "into")]
+    if shown(tests, BASELINE, METHOD, "leakage") > 0:
+        against.append("leakage rises with it")
+    if against:
+        return Answer(question, "refuted", f"{held} lies above zero, but {' and '.join(against)}")
+    lacking = [f"that it gains more than {control}" for control in (RANDOM, SHRUNK)
+               if shown(tests, control, METHOD, "into") <= 0]
+    if shown(tests, BASELINE, METHOD, "code") <= 0:
+        lacking.append("that a fresh probe finds the standard harder to distinguish")
+    if lacking:
+        return Answer(question, "open", f"{held} lies above zero, but it is not shown {', nor '.join(lacking)}")
+    return Answer(question, "supported", f"{held} lies above zero, no control matches it, leakage is not shown to "
+                                         "rise, and a fresh probe finds the standard harder to distinguish")
+
+
+def paid_in_leakage(confirming: Sequence[Setting], tests: Sequence[Comparison]) -> Answer | None:
+    """That the method gains only where the baseline is worse than copying, and leaks more wherever it gains."""
+    settings = [s for s in confirming if s.number != CONFIRMING and {BASELINE, METHOD} <= set(s.conditions)]
+    if not settings:
+        return None
+    question = "A gain only where plain is worse than copying, paid in leakage"
+    gains, against = [], []
+    for setting in settings:
+        ours = [t for t in tests if t.setting is setting]
+        if shown(ours, BASELINE, METHOD, "into") > 0:
+            gains.append(setting.name)
+            if not below_copying(setting):
+                against.append(f"a gain is shown in {setting.name}, where {BASELINE} is above copying")
+            elif shown(ours, BASELINE, METHOD, "leakage") <= 0:
+                against.append(f"a gain is shown in {setting.name}, and no rise in leakage")
+    if against:
+        return Answer(question, "refuted", "; ".join(against))
+    if not gains:
+        return Answer(question, "open", f"no gain is shown in {' or '.join(s.name for s in settings)}")
+    return Answer(question, "supported", f"a gain is shown in {', '.join(gains)}, where {BASELINE} is below copying "
+                                         "and leakage rises")
+
+
+def below_copying(setting: Setting) -> bool:
+    return bool(setting.values(setting.conditions[0], "into", "chrf++").mean() < setting.said["copy"])
+
+
+def helping(confirming: Sequence[Setting], tests: Sequence[Comparison]) -> list[Answer]:
+    """That a condition chosen on dev gains two points on the second fresh keys, without more leakage."""
+    found = []
+    for setting in (s for s in confirming if s.number == CONFIRMING):
+        ours = [t for t in tests if t.setting is setting]
+        for name in (c for c in setting.conditions[1:] if c not in {arm.name for arm in PRIMARY}):
+            gain, leaked = (find(ours, setting.conditions[0], name, outcome) for outcome in ("into", "leakage"))
+            because = ", ".join(f"{what} {i.mean:+.2f} ({i.low:+.2f} to {i.high:+.2f})" for what, i in
+                                ((MAIN["into"], gain.interval), (MAIN["leakage"], leaked.interval)))
+            if gain.interval.high < PAPERS_GAIN or leaked.shown > 0:
+                verdict = "refuted"
+            else:
+                helps = gain.shown > 0 and gain.interval.mean >= PAPERS_GAIN and leaked.interval.mean <= 0
+                verdict = "supported" if helps else "open"
+            found.append(Answer(f"An intervention that helps: {name}, {setting.name}", verdict, because))
+    return found
+
+
+def along(settings: Sequence[Setting], condition: str) -> str:
+    """How often a condition's mean gain and its leakage go up along a map, below and above copying."""
+    parts = []
+    for where, below in (("below", True), ("above", False)):
+        points = [s for s in settings if below_copying(s) == below]
+        rises = [[float((s.values(condition, "into", m) - s.values(s.conditions[0], "into", m)).mean()) > 0
+                  for m in ("chrf++", "leakage_percent")] for s in points]
+        gains = [leaks for gain, leaks in rises if gain]
+        parts.append(f"of {len(points)} points where {settings[0].conditions[0]} is {where} copying, {condition} gains "
+                     f"in {len(gains)} and leaks more in {sum(gains)} of these")
+    return f"{parts[0][0].upper()}{parts[0][1:]}; {parts[1]}."
