@@ -62,6 +62,7 @@ def write_report(data: Path, out: Path) -> list[Path]:
             "answers": "\n".join(f"- **{a.question}**: *{a.verdict}*, for {a.because}."
                                  for a in answers(confirming, tests)),
             "verdicts": verdicts(confirming, tests), "quote": quote(confirming, tests),
+            "size": " or ".join(sizes(confirming or settings)),
             "studies": "\n".join(studies(settings)),
             "conditions": "\n".join(why([s for s in settings if not s.trials])),
             "confirmatory": section("Confirmatory results", [
@@ -208,4 +209,9 @@ def quote(confirming: Sequence[Setting], tests: Sequence[Comparison]) -> str:
                       if texts and verdict != "open"]
         if said["open"]:
             sentences.append(f"Open: {len(said['open'])} of {len(found)} claims.")
-    return " ".join(sentences) + " All of it on constructed text and a model of about a million parameters."
+    return f"{' '.join(sentences)} All of it on constructed text and a model of {' or '.join(sizes(confirming))}."
+
+
+def sizes(settings: Sequence[Setting]) -> list[str]:
+    models = [setting.said["configuration"]["model"] for setting in settings]
+    return list(dict.fromkeys(f"width {model['width']} and {model['blocks']} blocks" for model in models))
