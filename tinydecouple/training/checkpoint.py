@@ -199,6 +199,20 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
+def load_complete(run: Path) -> dict[str, Any]:
+    """The last saved state of a run. Raises TinyDecoupleError if it is damaged or not complete."""
+    state, complaint = _newest(run)
+    if complaint:
+        remedy = f"; run its training command again, which goes on from step {state['step']}" \
+            if state else REMEDY
+        raise TinyDecoupleError(complaint + remedy)
+    if state is None or not state["complete"]:
+        raise TinyDecoupleError(
+            f"{run}: holds no completely trained model; run its training command again, which goes "
+            "on where it stopped (of a demo, name the folder of one arm)")
+    return state
+
+
 def load_model(run: Path, device: torch.device, unedited: bool = False
                ) -> tuple[Transformer, Tokenizer, dict[str, Any]]:
     """Model, tokeniser and configuration of a complete run.
@@ -216,15 +230,7 @@ def load_model(run: Path, device: torch.device, unedited: bool = False
     if decouple.get("contrast") and not unedited:
         raise TinyDecoupleError(f"{run}: `contrast` {shown(decouple['contrast'])} is for the study "
                                 "alone; make it a cell of a study")
-    state, complaint = _newest(run)
-    if complaint:
-        remedy = f"; run its training command again, which goes on from step {state['step']}" \
-            if state else REMEDY
-        raise TinyDecoupleError(complaint + remedy)
-    if state is None or not state["complete"]:
-        raise TinyDecoupleError(
-            f"{run}: holds no completely trained model; run its training command again, which goes "
-            "on where it stopped (of a demo, name the folder of one arm)")
+    state = load_complete(run)
     check_config(config, run / "config.json")
     tokenizer = check_tokenizer(state["tokenizer"], config["model"]["vocabulary"], run / LAST)
     sizes = {**config["model"], "vocabulary": tokenizer.size}
