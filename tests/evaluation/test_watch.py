@@ -4,13 +4,15 @@ A page without a browser is tested as text: its JSON, its tables, what it must n
 """
 
 import base64
-import fcntl
+import contextlib
 import html
 import json
 import os
 import re
+import select
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -154,7 +156,6 @@ def test_of_a_demo_the_last_arm_is_shown_beside_the_first(folder, tmp_path, caps
     main(["watch", str(demo)])
     arms = data_of((demo / "watch.html").read_text(encoding="utf-8"))["arms"]
     assert [arm["name"] for arm in arms] == ["random", "plain"]
-    assert all(m["angle_null"] is None for m in arms[0]["moments"]), "a random direction has no null of its own"
 
 
 def test_overwrite_deletes_the_page(folder, tmp_path):
@@ -226,6 +227,8 @@ class Browser:
     def __init__(self, binary, profile):
         ours_in, theirs_out = os.pipe()
         theirs_in, ours_out = os.pipe()
+        import fcntl  # not on Windows, where the browser is skipped
+
         high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 20) for fd in (theirs_in, theirs_out)]
 
         def connect():
@@ -247,6 +250,8 @@ class Browser:
 
     def message(self):
         while b"\0" not in self.rest:
+            if not select.select([self.read], [], [], 60)[0]:
+                raise TimeoutError("the browser has said nothing for a minute")
             if not (more := self.read.read(1 << 16)):
                 raise EOFError("the browser has ended")
             self.rest += more
@@ -266,8 +271,13 @@ class Browser:
         self.call("Page.navigate", url="about:blank")
         self.events.clear()
         self.call("Page.navigate", url=path.as_uri() + step)
-        while not any(e.get("method") == "Page.loadEventFired" for e in self.events):
-            self.events.append(self.message())
+        ready = f"document.readyState === 'complete' && location.href.startsWith('{path.as_uri()}')"
+        for _ in range(600):
+            with contextlib.suppress(AssertionError):  # while the old page goes away
+                if self.value(ready):
+                    return
+            time.sleep(0.1)
+        raise TimeoutError(f"{path} was not loaded within a minute")
 
     def value(self, script):
         found = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)

@@ -17,7 +17,7 @@ from tinydecouple.training.checkpoint import load_checkpoint, save_checkpoint
 from tinydecouple.training.pipeline import decouplers
 from tinydecouple.training.train import train
 from tinydecouple.training.validate_watch import TOKENS, check
-from tinydecouple.training.watching import Watcher, choose_sentences, in_the_plane, posterior_angle
+from tinydecouple.training.watching import Watcher, choose_sentences, in_the_plane, refit_angle
 
 SHORT = TrainOptions(epochs=2, batch_tokens=100)
 SETTING = DecoupleOptions(strength=0.5, layer="0,1", refreshes=4, probe_states=256, probe_steps=10)
@@ -137,21 +137,22 @@ def test_a_basis_of_the_whole_space_leaves_no_second_axis():
     assert (found["places"][..., 1] == 0).all() and torch.isfinite(found["arrow"]).all()
 
 
-def test_the_null_of_an_angle_is_what_the_posterior_leaves_open(corpus):
-    """A certain probe has no spread; one that knows nothing draws directions at random, near 90 degrees in 64."""
-    sizes = ModelOptions(600, 64, 1, 2)
-    (core,) = decouplers(replace(SETTING, layer="1"), 3, sizes).values()
-    core.probe.parameters["mu"] = np.stack((np.ones(65), -np.ones(65))).astype(np.float32)
-    core.probe.parameters["log_sigma2"] = np.full((2, 65), -40, np.float32)
-    assert posterior_angle(core, 3) == pytest.approx(0, abs=0.1)
-    core.probe.parameters["log_sigma2"] = np.full((2, 65), 8, np.float32)
-    assert posterior_angle(core, 3) == pytest.approx(85, abs=5)
-    core.probe.parameters["log_sigma2"] = np.log(np.full((2, 65), 0.5**2)).astype(np.float32)
-    got, expected = posterior_angle(core, 3), np.degrees(np.arccos(1 / (1 + 0.5**2 / 2)))
-    # rows differ by 2 per feature, with variance 2 * 0.5^2: two draws have cosine 4 / (4 + 0.5), the first by means
-    assert got == pytest.approx(expected, abs=4), f"got {got:.1f} degrees, expected {expected:.1f} of two draws"
-    (other,) = decouplers(replace(SETTING, layer="1", subspace="class-means"), 3, sizes).values()
-    assert posterior_angle(other, 3) == -1, "class means are not taken from the weights"
+def test_the_null_of_an_angle_is_that_of_a_refit_on_other_sentences(rng):
+    """Planted along e1: a clear difference leaves the refit near the refresh, none leaves it anywhere."""
+    sizes = ModelOptions(600, 16, 1, 2)
+    angles = {}
+    for gap in (4.0, 0.0):
+        (core,) = decouplers(replace(SETTING, layer="1", probe_steps=60), 3, sizes).values()
+        start = watching.probes_of({1: core})[1]
+        y = np.arange(600) % 3
+        first, other = (rng.standard_normal((600, 16)) + gap * np.outer(y == 0, np.eye(16)[0]) for _ in range(2))
+        core.refresh(first, (y != 0).astype(int), rng)
+        held = {name: a.copy() for name, a in core.probe.parameters.items()}
+        angles[gap] = refit_angle(core, start, other, y, np.random.default_rng(0))
+        assert all((held[name] == a).all() for name, a in core.probe.parameters.items()), "the run's probe was fitted"
+        assert angles[gap] == refit_angle(core, start, other, y, np.random.default_rng(0)), "the start was refitted"
+    assert 0 < angles[4.0] < 35 < 50 < angles[0.0], f"got {angles} degrees by gap"  # 21 and 74 were measured
+    assert refit_angle(core, start, other, np.zeros(600, int), rng) == -1, "without a class there is no fit"
 
 
 def test_sentences_are_of_one_length_and_far_apart():

@@ -32,7 +32,7 @@ TEMPLATE = Path(__file__).with_name("watch.html")
 POINTS = 200    # of a curve with a value for every step
 FINEST = 32000  # coordinates are whole numbers up to this on the page
 CLASSES = ("right", "leaked", "own", "other", "wrong")  # by word_kinds.KINDS, as the page's style names them
-COLUMNS = {"code": 3, "null": 3, "entropy": 3, "penalty": 3, "angle": 1, "angle_null": 1, "inside": 1, "spread": 2,
+COLUMNS = {"code": 3, "null": 3, "entropy": 3, "penalty": 3, "angle": 1, "angle_null": 1, "inside": 2, "spread": 2,
            "dev_loss": 3}  # of the tables, with their decimals
 HEADS = ("moment", "step", "code length", "dealt labels", "H(Y)", "penalty", "angle, °", "null, °", "inside, %",
          "length", "loss on dev")
@@ -158,17 +158,23 @@ def moments(arm: Watched, layer: int, series: dict[str, list[list[float]]]) -> l
         until = next(s for s in refreshes if s > step)
         nulls = [[s, value] for s, value in series["null"] if s <= step]
         null = nulls[-1] if nulls and not last else [step, None]
+        turns = [[s, value] for s, value in series["angle_null"] if s <= step and not last] or [[step, None]]
         penalties = [value for s, value in every if step <= s < until]
         found.append({
             "label": "the end" if last else f"refresh {numbers.get(step, i)}", "step": step,
             "code": at["code"].get(step), "null": null[1],
-            "null_label": "" if null[0] == step else f" (at refresh {numbers.get(null[0])})",
+            "null_label": at_refresh(null[0], step, numbers), "angle_label": at_refresh(turns[-1][0], step, numbers),
             "entropy": at["entropy"].get(step), "states": states.get(step),
             "penalty": float(np.mean(penalties)) if penalties else None,
-            "angle": at["angle"].get(step), "angle_null": at["angle_null"].get(step),
+            "angle": at["angle"].get(step), "angle_null": turns[-1][1],
             "inside": 100 * float(kept["inside"][i]), "spread": float(kept["spread"][i]),
             "dev_loss": at["dev_loss"].get(step)})
     return found
+
+
+def at_refresh(measured: int, step: int, numbers: dict[int, int]) -> str:
+    """Where a null was measured, if not at this step."""
+    return "" if measured == step else f" (at refresh {numbers.get(measured)})"
 
 
 def sentences(arm: Watched, corpus: ParallelCorpus, types: dict[str, frozenset[str]]) -> list[dict[str, Any]]:
@@ -197,7 +203,9 @@ def numbers_table(arm: dict[str, Any]) -> str:
     """The numbers of an arm's moments as an HTML table."""
     rows = []
     for moment in arm["moments"]:
-        shown = [dict(moment, null=None if moment["null_label"] else moment["null"])[name] for name in COLUMNS]
+        here = moment | {name: None for name, label in (("null", "null_label"), ("angle_null", "angle_label"))
+                         if moment[label]}  # elsewhere the last one is told again
+        shown = [here[name] for name in COLUMNS]
         cells = [escape(moment["label"]), str(moment["step"]),
                  *("–" if value is None else f"{value:.{digits}f}" for value, digits in zip(shown, COLUMNS.values()))]
         rows.append(cells)

@@ -2,14 +2,16 @@
 
 At each refresh, and once more at the end, a Watcher keeps the states of up to TOKENS fixed tokens
 of the dev sentences (they come from the pass that measures the loss on dev, at no cost), the basis
-of the moment, how far that basis is uncertain, and the translations of SENTENCES sentences. Which
-tokens is drawn by a generator of its own, so training is what it would be without, bit for bit.
+of the moment, the translations of SENTENCES sentences and, as often as code lengths have one, a
+null of the angle. A generator of its own draws, so training is what it would be without, bit for
+bit.
 
 The plane in which `watch` draws states is known only at the end: until then the checkpoint holds
 states, (moments, n, d), and from then on their two coordinates, (moments, n, 2).
 """
 
 import math
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,24 +21,25 @@ import torch
 from torch import Tensor
 
 from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.method.probe import VariationalProbe, fit
 from tinydecouple.method.projection import reject
+from tinydecouple.method.states import StatesWarning, standardise
 from tinydecouple.method.subspace import oriented, principal_angles
 from tinydecouple.model.decode import greedy
 from tinydecouple.model.transformer import Transformer
 from tinydecouple.options import FORWARD, shown
 from tinydecouple.text.tokenizer import Tokenizer
 from tinydecouple.training.batches import Batch, Example
-from tinydecouple.training.decoupler import Decoupler
+from tinydecouple.training.decoupler import NULLS, Decoupler, classes_of
 from tinydecouple.training.gather import at_positions, probed
 from tinydecouple.training.interventions import editing
 from tinydecouple.training.validate import damaged
 from tinydecouple.training.validate_watch import MOMENTS, TOKENS, check
 
 SENTENCES = 5
-DRAWS = 10  # from a probe's posterior, for the null of the angle
 WATCH = 20_251_012  # seed: every run on a corpus shows the same tokens, whatever its own seed is
-OF_WEIGHTS = ("probe", "standard-row")  # estimators that take the basis from the probe's weights
 
+Arrays = dict[str, np.ndarray]
 Seen = tuple[Batch, np.ndarray, dict[int, np.ndarray]]  # (b, t) bool and layer -> (n, d) float16
 
 
@@ -50,12 +53,13 @@ class Watcher:
         self.every = math.ceil(self.options.refreshes / MOMENTS)
         self.sentences = choose_sentences(dev)
         self.seen: list[Seen] = []  # of one pass over dev
+        self.cores, self.before = cores, probes_of(cores)
         self.record: dict[str, Any] | None = {}  # None: the run was begun without a watcher
 
     def see(self, states: list[Tensor], batch: Batch) -> None:
         """Take what a batch of dev sentences gives in passing: hidden states of every layer."""
         at = probed(batch, self.options.tokens)
-        held = {layer: at_positions(states[layer], at).half().cpu().numpy()
+        held = {layer: at_positions(states[layer], at).clamp(-6e4, 6e4).half().cpu().numpy()
                 for layer in self.layers}
         self.seen.append((batch, at, held))
 
@@ -65,6 +69,7 @@ class Watcher:
         seen, self.seen = self.seen, []
         number = next(iter(cores.values())).refreshes - 1
         skipped = number % self.every and not last
+        before, self.before = self.before, probes_of(cores)
         if skipped or self.record is None or not any(at.any() for _, at, _ in seen):
             return
         rows, tokens, variety = drawn(seen)
@@ -78,9 +83,13 @@ class Watcher:
         self.record["outputs"].append(self._translate(model, cores))
         self.record["step"] = add(self.record["step"], np.int64(step))
         for layer, core in cores.items():
-            h = np.concatenate([held[layer] for _, _, held in seen])[rows]
-            found = {"states": np.clip(h, -6e4, 6e4), "basis": core.basis,
-                     "null": np.float32(posterior_angle(core, step))}
+            h = np.concatenate([held[layer] for _, _, held in seen])
+            null = -1.0
+            if number * NULLS % max(1, self.options.refreshes) < NULLS and not last:
+                varieties = np.concatenate([batch.variety[at] for batch, at, _ in seen])
+                null = refit_angle(core, before[layer], h, varieties,
+                                   np.random.default_rng([WATCH, step]))
+            found = {"states": h[rows], "basis": core.basis, "null": np.float32(null)}
             kept = self.record["layers"][layer]
             self.record["layers"][layer] = {name: add(kept.get(name), found[name])
                                             for name in found}
@@ -114,7 +123,13 @@ class Watcher:
             sizes = {layer: kept["basis"].shape[1:] for layer, kept in found["layers"].items()}
             if sizes != self.sizes:
                 damaged(path, f"watch: layers {shown(list(sizes))}")
-        self.record = found
+        self.record, self.before = found, probes_of(self.cores)
+
+
+def probes_of(cores: dict[int, Decoupler]) -> dict[int, Arrays]:
+    """Copies of the probes' parameters, by layer."""
+    return {layer: {name: a.copy() for name, a in core.probe.parameters.items()}
+            for layer, core in cores.items()}
 
 
 def drawn(seen: list[Seen]) -> tuple[np.ndarray, Tensor, Tensor]:
@@ -152,29 +167,27 @@ def add(kept: Tensor | None, new: np.ndarray) -> Tensor:
     return new if kept is None else torch.cat((kept, new))
 
 
-def posterior_angle(core: Decoupler, step: int) -> float:
-    """How far a probe's own uncertainty turns its basis: the null of the angle, in degrees.
+def refit_angle(core: Decoupler, before: Arrays, h: np.ndarray, variety: np.ndarray,
+                rng: np.random.Generator) -> float:
+    """How far another sample of sentences would have turned the basis: the null of the angle.
 
-    The median of the largest principal angle between bases from two draws of the weights, over
-    DRAWS pairs. -1 for an estimator that does not take its basis from the weights.
+    core: after a refresh.  before: its probe's parameters before that refresh.  h: (n, d) states of
+    other sentences by the same model.  variety: (n,). A probe is fitted to them from the same start
+    and the angle between its basis and the refresh's is returned, in degrees; -1 if the states
+    allow no fit, such as without one class.
     """
-    if core.options.subspace not in OF_WEIGHTS:
+    options = core.options
+    try:
+        h = standardise(h)[0].astype(np.float32, copy=False)
+        y = classes_of(options, variety, rng)
+        probe = VariationalProbe(options.prior, {name: a.copy() for name, a in before.items()})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", StatesWarning)
+            fit(probe, h, y, rng, steps=options.probe_steps)
+        basis = core.estimate(h, y, probe.posterior_mean(), options.rank, rng)
+    except TinyDecoupleError:  # who looks on stops no training
         return -1.0
-    rng = np.random.default_rng([WATCH, step])
-    parameters = core.probe.parameters
-
-    def draw(name: str) -> np.ndarray | int:
-        if name not in parameters:
-            return 1
-        spread = np.exp(parameters[f"log_sigma2{name[2:]}"] / 2)
-        return parameters[name] + spread * rng.standard_normal(spread.shape, dtype=np.float32)
-
-    bases = []
-    for _ in range(DRAWS):
-        weights = draw("mu")[:, :-1] * draw("mu_z")  # (C, d)
-        bases.append(core.estimate(None, None, weights, core.options.rank, rng))
-    pairs = zip(bases, [*bases[1:], bases[0]])
-    return float(np.degrees(np.median([principal_angles(a, b)[-1] for a, b in pairs])))
+    return float(np.degrees(principal_angles(core.last, basis)[-1]))
 
 
 def in_the_plane(kept: dict[str, Tensor]) -> dict[str, Tensor]:
