@@ -116,7 +116,8 @@ def arm_data(arm: Watched, layer: int, corpus: ParallelCorpus, types: dict[str, 
     scale = float(np.abs(places).max()) / FINEST or 1.0
     series = curves(arm.log, layer)
     series["angle_null"] = [[s, a] for s, a in zip(steps[:-1], kept["null"].tolist()) if a >= 0]
-    about = f"{options['form']}, {options['subspace']}, rank {options['rank']}, strength {options['strength']:g}"
+    about = (f"form {options['form']}, subspace {options['subspace']}, rank {options['rank']}, "
+             f"strength {options['strength']:g}")
     return {"name": arm.run.name or str(arm.run), "about": about, "strength": options["strength"],
             "scale": scale, "points": b64encode(np.round(places / scale).astype("<i2").tobytes()).decode("ascii"),
             "arrow": np.round(kept["arrow"].numpy().astype(float), 4).tolist(),
