@@ -5,6 +5,7 @@ import dataclasses
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -171,7 +172,8 @@ def evaluate_command(args: argparse.Namespace) -> None:
 def watch_command(args: argparse.Namespace) -> None:
     text = watch.page(args.run, args.against, args.layer)
     out = args.out or args.run / "watch.html"
-    write(out, text)
+    with nullcontext() if args.out else locked(args.run):  # which clears away what a killed process left
+        write(out, text)
     print(f"written to {out}; open it in a browser")
 
 

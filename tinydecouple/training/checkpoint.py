@@ -3,8 +3,8 @@
 runs/NAME/
   config.json           marker of a run; every option, seed and version that make it this run
   log.jsonl             one line per training step, per refresh and layer, and per check on dev
-  checkpoint.pt         weights, tokeniser and log; until the run is complete, optimiser and
-                        decouplers, too; at its end the SHA-256 of all that comes before
+  checkpoint.pt         weights, tokeniser, log, decouplers and what `watch` shows; until the run
+                        is complete, the optimiser, too; at its end the SHA-256 of all before
   checkpoint-before.pt  the checkpoint before, should the last one be damaged
   .lock                 there while a process writes to the run
 """
