@@ -289,7 +289,7 @@ def test_demo_refuses_before_it_trains(tmp_path, capsys, option, says):
 def test_help_shows_every_option_with_its_default():
     commands = parser()._subparsers._group_actions[0].choices
     assert set(commands) == {"demo", "corpus", "pretrain", "finetune", "translate", "probe", "evaluate", "study",
-                             "rerun", "bench", "assignment"}
+                             "watch", "rerun", "bench", "assignment"}
     for name, command in commands.items():
         for action in command._actions:
             if action.dest != "help":

@@ -230,6 +230,7 @@ COMMANDS = {  # name -> (what was done before, the command)
     "evaluate against": ([PRETRAIN, FINETUNE], ["evaluate", "fine", "--against", "pre"]),
     "probe": ([PRETRAIN], ["probe", "pre"]),
     "probe elsewhere": ([PRETRAIN], ["probe", "pre", "--out", "new/folder"]),
+    "watch": ([PRETRAIN, FINETUNE], ["watch", "fine"]),
     "rerun": ([PRETRAIN], ["rerun", "pre", "--into", "again"]),
     "demo": ([], DEMO),
     "demo over another": ([[*DEMO, "--seed", "2"]], [*DEMO, "--overwrite"]),

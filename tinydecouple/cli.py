@@ -115,6 +115,14 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
     score.add_argument("--against", type=Path, help="run to compare with, such as one of strength 0")
     score.add_argument("--split", choices=SPLITS[1:], default="dev", help="choose on dev; read test once")
 
+    watch = command("watch", "one HTML page of a run's refreshes: states on the move, the probe, translations")
+    watch.add_argument("run", type=Path, help="directory of a fine-tuned run, or of a demo's, whose last arm is then "
+                       "shown beside its first")
+    watch.add_argument("--against", type=Path, help="run to show beside it, such as one of strength 0")
+    watch.add_argument("--layer", type=number(int, {"least": 0, "most": 1024}), help="layer to show; the first that is "
+                       "probed if absent")
+    watch.add_argument("--out", type=Path, help="file to write; RUN/watch.html if absent")
+
     study = command("study", "conditions x seeds: each cell once, in a folder of its own; stops and resumes "
                     "anywhere")
     study.add_argument("--plan", type=text, help=f"JSON file, or one of: {', '.join(known_plans())}; default: primary")

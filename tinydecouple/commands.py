@@ -5,6 +5,7 @@ import dataclasses
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from tqdm import tqdm
 from tinydecouple import benchmark_report
 from tinydecouple.corpus_command import options
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.evaluation import figures, report
+from tinydecouple.evaluation import figures, report, watch
 from tinydecouple.evaluation.probe_report import gather_states, probe_layer, probing_table, read_states
 from tinydecouple.evaluation.readback import read_result, read_text
 from tinydecouple.evaluation.score import one_line
@@ -168,6 +169,14 @@ def evaluate_command(args: argparse.Namespace) -> None:
     text = f"{report.summary(result, args.split)}\n{report.dialect_rows(result)}"
     write(args.run / args.split / "table.md", text)
     print(text)
+
+
+def watch_command(args: argparse.Namespace) -> None:
+    text = watch.page(args.run, args.against, args.layer)
+    out = args.out or args.run / "watch.html"
+    with nullcontext() if args.out else locked(args.run):  # which clears away what a killed process left
+        write(out, text)
+    print(f"written to {out}; open it in a browser")
 
 
 def study_command(args: argparse.Namespace) -> None:

@@ -23,8 +23,9 @@ def noted(monkeypatch):
     """What the training loop was called with, one entry per call; nothing is trained."""
     calls = []
 
-    def train(model, tokenizer, examples, dev, options, run, cores=None, label="", stop=None):
-        calls.append(SimpleNamespace(model=model, examples=examples, dev=dev, options=options, run=run, cores=cores))
+    def train(model, tokenizer, examples, dev, options, run, cores=None, label="", stop=None, watcher=None):
+        calls.append(SimpleNamespace(model=model, examples=examples, dev=dev, options=options, run=run, cores=cores,
+                                     watcher=watcher))
 
     monkeypatch.setattr(pipeline, "train", train)
     return calls
@@ -66,6 +67,7 @@ def test_finetuning_starts_from_its_start_and_watches_dev(runs, noted, tmp_path)
     assert call.dev and keys_of(call.dev) <= set(corpus.keys("dev")), "the loss that is watched is not that of dev"
     assert (call.run, call.options) == (tmp_path / "run", options)
     assert list(call.cores) == [0, 1] and bare.cores == {}
+    assert call.watcher.layers == (0, 1) and bare.watcher is None, "a run without a probe has nothing to watch"
     assert all(core.options == OBSERVED for core in call.cores.values())
     config = read_config(tmp_path / "run")
     assert config["train"] == asdict(options) and config["decouple"] == asdict(OBSERVED)

@@ -1,8 +1,10 @@
 """Whose words does a system say? Each output word is counted once, by the first kind that fits."""
 
+from collections.abc import Sequence, Set
+
 import numpy as np
 
-from tinydecouple.evaluation.score import Direction, words
+from tinydecouple.evaluation.score import Direction, bare, words
 from tinydecouple.text.corpus import ParallelCorpus
 
 KINDS = (
@@ -31,15 +33,33 @@ def word_kinds(d: Direction, types: dict[str, frozenset[str]]) -> np.ndarray:
     kinds exclude one another, and the columns of SHARED do not: most words of a reference are another dialect's, too,
     so a right word is no evidence for one dialect by itself. Sums over sentences are sufficient for every share.
     """
-    mine, standard = types[d.target], types[d.source]
-    others = frozenset().union(*(t for v, t in types.items() if v not in (d.source, d.target)))
+    mine, standard, others = types[d.target], types[d.source], of_others(d.source, d.target, types)
     counts = np.zeros((len(d.keys), len(KINDS), 1 + len(SHARED)), dtype=np.int64)
     for i, (output, source, reference) in enumerate(zip(d.outputs, d.sources, d.references)):
         fits = [set(words(reference)), set(words(source)), mine, others]
         for word in words(output):
-            kind = next((k for k, known in enumerate(fits) if word in known), len(fits))
-            counts[i, kind] += [1, word in mine, word in standard, word in others]
+            counts[i, kind_of(word, fits)] += [1, word in mine, word in standard, word in others]
     return counts
+
+
+def of_others(source: str, target: str, types: dict[str, frozenset[str]]) -> frozenset[str]:
+    """Word types of the dialects that a direction from the standard to a dialect is not about."""
+    return frozenset().union(*(t for v, t in types.items() if v not in (source, target)))
+
+
+def kind_of(word: str, fits: Sequence[Set[str]]) -> int:
+    """Index into KINDS. fits: words of the reference, of the source, of the dialect, of other dialects."""
+    return next((k for k, known in enumerate(fits) if word in known), len(fits))
+
+
+def words_with_kinds(output: str, source: str, reference: str, direction: tuple[str, str],
+                     types: dict[str, frozenset[str]]) -> list[tuple[str, int | None]]:
+    """The tokens of one output as they stand, each with its index into KINDS; None for one of punctuation alone.
+
+    direction: the standard and a dialect.
+    """
+    fits = [set(words(reference)), set(words(source)), types[direction[1]], of_others(*direction, types)]
+    return [(token, kind_of(word, fits) if (word := bare(token)) else None) for token in output.split()]
 
 
 def part_and_whole(counts: np.ndarray, kind: str) -> np.ndarray:

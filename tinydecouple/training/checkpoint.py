@@ -3,8 +3,8 @@
 runs/NAME/
   config.json           marker of a run; every option, seed and version that make it this run
   log.jsonl             one line per training step, per refresh and layer, and per check on dev
-  checkpoint.pt         weights, tokeniser and log; until the run is complete, optimiser and
-                        decouplers, too; at its end the SHA-256 of all that comes before
+  checkpoint.pt         weights, tokeniser, log, decouplers and what `watch` shows; until the run
+                        is complete, the optimiser, too; at its end the SHA-256 of all before
   checkpoint-before.pt  the checkpoint before, should the last one be damaged
   .lock                 there while a process writes to the run
 """
@@ -199,6 +199,20 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
+def load_complete(run: Path) -> dict[str, Any]:
+    """The last saved state of a run. Raises TinyDecoupleError if it is damaged or not complete."""
+    state, complaint = _newest(run)
+    if complaint:
+        remedy = f"; run its training command again, which goes on from step {state['step']}" \
+            if state else REMEDY
+        raise TinyDecoupleError(complaint + remedy)
+    if state is None or not state["complete"]:
+        raise TinyDecoupleError(
+            f"{run}: holds no completely trained model; run its training command again, which goes "
+            "on where it stopped (of a demo, name the folder of one arm)")
+    return state
+
+
 def load_model(run: Path, device: torch.device, unedited: bool = False
                ) -> tuple[Transformer, Tokenizer, dict[str, Any]]:
     """Model, tokeniser and configuration of a complete run.
@@ -216,15 +230,7 @@ def load_model(run: Path, device: torch.device, unedited: bool = False
     if decouple.get("contrast") and not unedited:
         raise TinyDecoupleError(f"{run}: `contrast` {shown(decouple['contrast'])} is for the study "
                                 "alone; make it a cell of a study")
-    state, complaint = _newest(run)
-    if complaint:
-        remedy = f"; run its training command again, which goes on from step {state['step']}" \
-            if state else REMEDY
-        raise TinyDecoupleError(complaint + remedy)
-    if state is None or not state["complete"]:
-        raise TinyDecoupleError(
-            f"{run}: holds no completely trained model; run its training command again, which goes "
-            "on where it stopped (of a demo, name the folder of one arm)")
+    state = load_complete(run)
     check_config(config, run / "config.json")
     tokenizer = check_tokenizer(state["tokenizer"], config["model"]["vocabulary"], run / LAST)
     sizes = {**config["model"], "vocabulary": tokenizer.size}

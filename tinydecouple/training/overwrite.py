@@ -12,7 +12,7 @@ from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.files import LOCK, TEMPORARY, locked, real, sync
 
 RUN = ("config.json", "log.jsonl", "checkpoint.pt", "checkpoint-before.pt", "scores.json",
-       "table.md")
+       "table.md", "watch.html")
 RESULTS = ("scores.json", "table.md", "translations.tsv", "code_length.png", "angles.png",
            "states.png", "gains.png", "training.png")
 FOLDERS = ("dev", "test", "probe-train", "probe-dev", "probe-test", "figures")

@@ -21,6 +21,7 @@ from tinydecouple.training.gather import parse_layers
 from tinydecouple.training.record import weights_sha256
 from tinydecouple.training.schedule import SISTERS
 from tinydecouple.training.train import train
+from tinydecouple.training.watching import Watcher
 
 DEV_SENTENCES = 5  # per direction: enough to see the loss turn, for a few percent of the time
 
@@ -80,7 +81,8 @@ def finetune(run: Path, start: Path, corpus: ParallelCorpus, options: TrainOptio
             rng = np.random.default_rng([options.seed, SISTERS])
             examples = from_sisters(examples, corpus, tokenizer, region, options.sisters, rng)
         dev = finetuning_examples(corpus, tokenizer, "dev", DEV_SENTENCES)
-        train(model, tokenizer, examples, dev, options, run, cores, label, stop)
+        watcher = Watcher(dev, tokenizer, cores) if cores else None
+        train(model, tokenizer, examples, dev, options, run, cores, label, stop, watcher)
 
 
 def new_tokenizer(corpus: ParallelCorpus, model_options: ModelOptions) -> Tokenizer:

@@ -1,10 +1,12 @@
-"""What happens when in a run: its learning rate, how many steps, and the order of its batches."""
+"""How a run proceeds: its steps, the order of its batches, its learning rate and optimiser."""
 
 import math
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 
+from tinydecouple.model.transformer import Transformer
 from tinydecouple.options import TrainOptions
 from tinydecouple.training.batches import Example, bucket
 
@@ -47,3 +49,11 @@ def order(examples: list[Example], options: TrainOptions, epoch: int) -> list[li
     other = [options.batch_seed] if options.batch_seed else []
     rng = np.random.default_rng([options.seed, ORDER, epoch, *other])
     return bucket(examples, options.batch_tokens, rng)
+
+
+def make_optimizer(model: Transformer, options: TrainOptions) -> torch.optim.Optimizer:
+    """AdamW; weight decay on matrices, not on the gains of the norms."""
+    matrices = [p for p in model.parameters() if p.dim() > 1]
+    gains = [p for p in model.parameters() if p.dim() == 1]
+    return torch.optim.AdamW([{"params": matrices}, {"params": gains, "weight_decay": 0.0}],
+                             betas=(0.9, 0.98), weight_decay=options.weight_decay, fused=True)

@@ -34,47 +34,57 @@ from tinydecouple.training.schedule import (
     DROPOUT,
     REFRESH,
     batches_from,
+    make_optimizer,
     rate_at,
     total_steps,
 )
 from tinydecouple.training.validate import damaged, records_in
 from tinydecouple.training.validate_checkpoint import check_unfinished, check_weights
+from tinydecouple.training.watching import Watcher
 
 CHECKPOINTS = 20  # per run without a probe: an interrupted run loses at most 5 %
 
 
 @torch.no_grad()
 def mean_loss(model: Transformer, examples: list[Example], pad: int,
-              cores: dict[int, Decoupler] | None = None) -> float:
-    """Cross-entropy in nats per target token; cores: those that edit the forward pass do so."""
+              cores: dict[int, Decoupler] | None = None, watcher: Watcher | None = None) -> float:
+    """Cross-entropy in nats per target token; cores: those that edit the forward pass do so.
+
+    watcher: is shown the states, which are computed anyway.
+    """
     nats = count = 0.0
     for rows in bucket(examples, BATCH_TOKENS, np.random.default_rng(0)):
         batch = collate(rows, pad)
         tokens = int((batch.labels != IGNORE).sum())
         with editing(model, *edits_of(cores or {}, batch)):
-            nats += batch_loss(model, batch)[1].item() * tokens
+            states, loss = batch_loss(model, batch)
+        if watcher:
+            watcher.see(states, batch)
+        nats += loss.item() * tokens
         count += tokens
     return nats / count
 
 
 def train(model: Transformer, tokenizer: Tokenizer, examples: list[Example], dev: list[Example],
           options: TrainOptions, run: Path, cores: dict[int, Decoupler] | None = None,
-          label: str = "training", stop: int | None = None) -> None:
+          label: str = "training", stop: int | None = None,
+          watcher: Watcher | None = None) -> None:
     """Train in place; leave log and checkpoint in `run`.
 
     An interrupted run continues as if it had not been, bit for bit on a CPU. cores: layer -> its
     decoupler; None or an empty dict for a run without a probe. Batches depend on options.seed and
     the epoch alone, so runs that differ in their decouplers see the same ones. At each refresh
     (without a decoupler, CHECKPOINTS times) the loss on `dev` is logged and the state is saved.
-    stop: step to stop before, as an interrupted run does. Raises TinyDecoupleError if training
-    diverges, at the last step, too: such a run is never complete.
+    stop: step to stop before, as an interrupted run does.  watcher: looks on, and changes nothing.
+    Raises TinyDecoupleError if training diverges, at the last step, too: such a run is never
+    complete.
     """
     cores = cores or {}
     total = total_steps(examples, options)
     refreshes = next(iter(cores.values())).options.refreshes if cores else CHECKPOINTS
     every = max(1, math.ceil(total / refreshes))
     optimizer = make_optimizer(model, options)
-    resumed = resume(run, model, tokenizer, optimizer, cores, total)
+    resumed = resume(run, model, tokenizer, optimizer, cores, total, watcher)
     if resumed is None:
         return
     done, log = resumed
@@ -83,7 +93,7 @@ def train(model: Transformer, tokenizer: Tokenizer, examples: list[Example], dev
     started = time.perf_counter() - max((record.get("seconds", 0.0) for record in log), default=0.0)
 
     def check_dev(step: int, **record: int) -> None:
-        loss = mean_loss(model, dev, tokenizer.pad, cores)
+        loss = mean_loss(model, dev, tokenizer.pad, cores, watcher)
         require_finite(loss, step, model)
         log.append({**record, "step": step, "dev_loss": loss,
                     "seconds": round(time.perf_counter() - started, 2)})
@@ -99,7 +109,9 @@ def train(model: Transformer, tokenizer: Tokenizer, examples: list[Example], dev
                 check_dev(**number)  # first: no probe is fitted to states that diverged
                 records = refresh(model, cores, examples, tokenizer.pad, options, step)
                 log += [number | record for record in records]
-                save(run, model, tokenizer, log, step, optimizer, cores)
+                if watcher:
+                    watcher.look(model, cores, step)
+                save(run, model, tokenizer, log, step, optimizer, cores, watcher)
             batch = collate(rows, tokenizer.pad)
             record = train_step(model, optimizer, batch, options, cores, step, total)
             log.append(record)
@@ -107,15 +119,9 @@ def train(model: Transformer, tokenizer: Tokenizer, examples: list[Example], dev
             bar.set_postfix(loss=f"{record['loss']:.2f}", refresh=False)
     model.eval()
     check_dev(total)
-    save(run, model, tokenizer, log, total, cores=cores)
-
-
-def make_optimizer(model: Transformer, options: TrainOptions) -> torch.optim.Optimizer:
-    """AdamW; weight decay on matrices, not on the gains of the norms."""
-    matrices = [p for p in model.parameters() if p.dim() > 1]
-    gains = [p for p in model.parameters() if p.dim() == 1]
-    return torch.optim.AdamW([{"params": matrices}, {"params": gains, "weight_decay": 0.0}],
-                             betas=(0.9, 0.98), weight_decay=options.weight_decay, fused=True)
+    if watcher:
+        watcher.look(model, cores, total, last=True)
+    save(run, model, tokenizer, log, total, cores=cores, watcher=watcher)
 
 
 def refresh(model: Transformer, cores: dict[int, Decoupler], examples: list[Example], pad: int,
@@ -184,13 +190,15 @@ def edits_of(cores: dict[int, Decoupler],
 
 def save(run: Path, model: Transformer, tokenizer: Tokenizer, log: list[dict[str, Any]], step: int,
          optimizer: torch.optim.Optimizer | None = None,
-         cores: dict[int, Decoupler] | None = None) -> None:
+         cores: dict[int, Decoupler] | None = None, watcher: Watcher | None = None) -> None:
     """Write checkpoint and log: to continue from `step` if an optimiser is given, else complete."""
     text = "".join(json.dumps(record) + "\n" for record in log)
     proto = torch.frombuffer(bytearray(tokenizer.proto), dtype=torch.uint8)
     state = {"model": model.state_dict(), "step": step, "complete": optimizer is None,
              "tokenizer": proto, "log": text,
              "decouplers": {layer: core.state() for layer, core in (cores or {}).items()}}
+    if watcher:
+        state["watch"] = watcher.state()
     if optimizer is not None:
         state["optimizer"] = optimizer.state_dict()
     save_checkpoint(run, state)
@@ -198,8 +206,8 @@ def save(run: Path, model: Transformer, tokenizer: Tokenizer, log: list[dict[str
 
 
 def resume(run: Path, model: Transformer, tokenizer: Tokenizer, optimizer: torch.optim.Optimizer,
-           cores: dict[int, Decoupler],
-           total: int) -> tuple[int, list[dict[str, Any]]] | None:
+           cores: dict[int, Decoupler], total: int,
+           watcher: Watcher | None = None) -> tuple[int, list[dict[str, Any]]] | None:
     """Load what a run of `total` steps has saved: the next step and the log; None if complete.
 
     Raises TinyDecoupleError if it is damaged, or was begun with another tokeniser: pieces have
@@ -225,4 +233,6 @@ def resume(run: Path, model: Transformer, tokenizer: Tokenizer, optimizer: torch
     optimizer.load_state_dict(saved["optimizer"])
     for layer, core in cores.items():
         core.restore(saved["decouplers"][layer])
+    if watcher:
+        watcher.restore(saved.get("watch"), path)
     return saved["step"], log

@@ -88,7 +88,7 @@ def weights_of(sizes: dict[str, int]) -> dict[str, Tensor]:
 
 def check_weights(weights: dict[str, Any], expected: dict[str, Tensor], path: Path) -> None:
     """Check a model's tensors against those that it should have."""
-    _check_tensors(weights, expected, "model", path)
+    check_tensors(weights, expected, "model", path)
 
 
 def check_unfinished(state: dict[str, Any], optimizer: torch.optim.Optimizer,
@@ -115,7 +115,7 @@ def check_unfinished(state: dict[str, Any], optimizer: torch.optim.Optimizer,
         damaged(path, f"optimizer: moments are not those of {len(trained)} parameters")
     for i, entry in moments.items():
         like = {"step": torch.zeros(()), "exp_avg": trained[i], "exp_avg_sq": trained[i]}
-        _check_tensors(entry, like, f"optimizer, parameter {i}", path)
+        check_tensors(entry, like, f"optimizer, parameter {i}", path)
         if entry["step"] != state["step"] or (entry["exp_avg_sq"] < 0).any():
             damaged(path, f"optimizer, parameter {i}: step or exp_avg_sq")
     if set(state["decouplers"]) != set(cores):
@@ -140,13 +140,13 @@ def _check_decoupler(found: Any, core: Decoupler, what: str, path: Path) -> None
             like = left if isinstance(left, Tensor) and left.dim() == 2 else basis
             tensors |= dict.fromkeys(("left", "right"), basis[:, :1].expand(-1, like.shape[1]))
     held = {name: value for name, value in found.items() if name not in fresh or name in tensors}
-    _check_tensors(held, tensors, what, path)
+    check_tensors(held, tensors, what, path)
     for name in ("basis", "last") if refreshes else ():
         if (held[name].T @ held[name] - torch.eye(core.options.rank)).abs().max() > 1e-3:
             damaged(path, f"{what}: the columns of {name} are not orthonormal")
 
 
-def _check_tensors(found: Any, expected: dict[str, Tensor], what: str, path: Path) -> None:
+def check_tensors(found: Any, expected: dict[str, Tensor], what: str, path: Path) -> None:
     """Check names, shapes, dtypes and finiteness of a dict of tensors."""
     if not isinstance(found, dict) or set(found) != set(expected):
         names = set(found) ^ set(expected) if isinstance(found, dict) else "no dict"
