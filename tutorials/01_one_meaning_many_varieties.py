@@ -209,25 +209,8 @@ print("tutorial 1: all assertions hold")
 # 3. What goes wrong if `split_without_leaks` joins the keys of every shared text, however common? Think of "Cancel"
 #    in 500 keys, and of what hangs on each of these.
 #
-# Answers: `hint(1)`, `hint(2)`, `hint(3)`. Try first.
+# Answers, one at a time: `python tutorials/hint.py 1.1`; in a notebook `wb.hint("1.1")`. Try first.
 #
 # ## Where to read next
 # `tinydecouple/text/corpus.py`, `text/splits.py`, `text/corpus_stats.py`; the whole table: `python -m tinydecouple
 # corpus phrasebook`. Your own text: [your_own_corpus.md](your_own_corpus.md). Then tutorial 2.
-
-
-# %%
-def hint(number: int) -> str:
-    """The answer to an exercise."""
-    return {1: """
-Swapping output and reference swaps P and R, and F weighs recall four times as much. They agree where P = R, for
-instance where the texts are equally long: then both have as many n-grams. distances takes the later variety as the
-reference and writes the number in both places.
-""", 2: """
-msa against msa of another key: 10, as endings, articles and little words recur. English against msa: below 1, since the
-letters differ. So zero is not where "nothing in common" lies; within one script it lies near 10, and 27 is not far off.
-""", 3: """
-All 500 keys become one component, and each brings the keys it shares another text with, and so on: most of the corpus
-hangs together, must go to train whole, and dev and test stay empty. So a text of more than three keys joins nothing
-(a hub), and to leak nothing its keys stay in train.
-"""}[number]

@@ -219,24 +219,8 @@ print("tutorial 2: all assertions hold")
 # 3. Suppose `collate` gave the tag of the target the target's variety. What would the code length of the probe at
 #    layer 0 be on such positions, and which number of a run would look better for no reason?
 #
-# Answers: `hint(1)`, `hint(2)`, `hint(3)`. Try first.
+# Answers, one at a time: `python tutorials/hint.py 2.1`; in a notebook `wb.hint("2.1")`. Try first.
 #
 # ## Where to read next
 # `tinydecouple/text/tokenizer.py` (70 lines), `training/batches.py`, and `probed` in `training/gather.py`, which
 # is where positions are left out. Then tutorial 3.
-
-
-# %%
-def hint(number: int) -> str:
-    """The answer to an exercise."""
-    return {1: """
-The vocabulary is full at 4,000. In trickle the dialects hardly count, so the merges that they won in equal go to
-English and the standard. One variety's pieces are another's missing ones.
-""", 2: """
-No: both curves fall, and the gap of 0.8 pieces per word is as wide at 4,000 as at 1,000, as further merges again go to
-the text there is. More text of the dialects would. Counting their 20 sentences many times gives them more weight, but
-only for the words that stand in these.
-""", 3: """
-0 bits, up to the cost of the weights: the tag is the label. The code length per state would fall at every layer, in
-proportion to the share of tags, and the states would seem to distinguish the varieties better than they do.
-"""}[number]

@@ -239,24 +239,8 @@ print("tutorial 3: all assertions hold")
 # 3. `decode` puts prompts of one length together. What would go wrong with prompts of several lengths, padded on the
 #    right, and a cache?
 #
-# Answers: `hint(1)`, `hint(2)`, `hint(3)`. Try first.
+# Answers, one at a time: `python tutorials/hint.py 3.1`; in a notebook `wb.hint("3.1")`. Try first.
 #
 # ## Where to read next
 # `tinydecouple/model/transformer.py` beside `transformer_numpy.py`, then `model/decode.py`, where beam search has to
 # move the cache along with its hypotheses. Then tutorial 4.
-
-
-# %%
-def hint(number: int) -> str:
-    """The answer to an exercise."""
-    return {1: """
-In double precision to about 3e-6, in single not at all. The mean square, |h|^2 / 96, has to stay well above epsilon:
-the length above sqrt(96 * 2.2e-16) = 1.5e-7, in single above sqrt(96 * 1.2e-7) = 0.003. Length 58 becomes 6e-5.
-""", 2: """
-At layer 1 the last state stays, to rounding: without rotation its attention is a weighted mean over a set, in whatever
-order. At layer 2 it changes: the mask has let the two words see different pasts, so their own states at layer 1 differ.
-A causal model without positions still knows something of order.
-""", 3: """
-The first new token of a short prompt would come after its padding: attention would read the padding's keys and values,
-and rotation would put the token too far away. One would need a mask and positions for each row.
-"""}[number]

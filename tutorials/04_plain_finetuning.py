@@ -137,24 +137,8 @@ print("tutorial 4: all assertions hold")
 # 3. Leakage counts words that are the standard's *and not the reference's*. Which mistakes does it miss, and when
 #    does it blame the model wrongly?
 #
-# Answers: `hint(1)`, `hint(2)`, `hint(3)`. Try first.
+# Answers, one at a time: `python tutorials/hint.py 4.1`; in a notebook `wb.hint("4.1")`. Try first.
 #
 # ## Where to read next
 # `tinydecouple/training/train.py` (one loop for both stages), `training/batches.py` (what an example is),
 # `evaluation/score.py`. Then tutorial 5.
-
-
-# %%
-def hint(number: int) -> str:
-    """The answer to an exercise."""
-    return {1: """
-chrF++ falls by more than twenty points, and leakage more than doubles: an undertrained model says the standard's word
-where it does not know the dialect's. Whatever trains it longer, or scares it away from the standard's words, then looks
-like a gain.
-""", 2: """
-The paper trains both, and so its cost for the standard can be seen. The reverse direction also makes the model read
-dialects, which shares pieces and embeddings with writing them.
-""", 3: """
-It misses inflected or misspelt words of the standard, words of another dialect, and English. It blames a word of the
-standard that is good dialect too where the one reference happens to choose another word.
-"""}[number]

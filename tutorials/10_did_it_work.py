@@ -210,24 +210,8 @@ print("tutorial 10: all assertions hold")
 # 3. How many seeds would you need for an interval over seeds of ±0.5 if single differences have a standard deviation
 #    of 1 point?
 #
-# Answers: `hint(1)`, `hint(2)`, `hint(3)`. Try first.
+# Answers, one at a time: `python tutorials/hint.py 10.1`; in a notebook `wb.hint("10.1")`. Try first.
 #
 # ## Where to read next
 # `tinydecouple/evaluation/significance.py`; the README's own table, of 25 dialects and a larger model, and what is
 # said of it there; THEORY section 12 for what is still open. Then bring your own varieties: `your_own_corpus.md`.
-
-
-# %%
-def hint(number: int) -> str:
-    """The answer to an exercise."""
-    return {1: """
-In our runs, at 44 to 46 chrF++ on dev instead of 66 to 67 (two seeds), decoupled less plain is 0.6 and -2.5 points and
-random less plain 1.1 and -2.2: no common sign. So the gain of random is one over plain trained for three epochs, and
-a gain that depends on when training is stopped is a gain over *that* baseline. Train plain well, then compare.
-""", 2: """
-Choose the random arm's strength so that the final share of ||cU||^2 in ||c||^2 has fallen by the same factor as in the
-decoupled arm. Then the forces differ: a direction in which the states hardly vary takes little to empty, one that the
-translation loss needs takes much. No single control settles both; report both.
-""", 3: """
-The reach is t * s / sqrt(S). With s = 1: S = 18 gives 2.11 / 4.24 = 0.50. Three seeds give 4.30 / 1.73 = 2.5.
-"""}[number]

@@ -385,23 +385,8 @@ print("tutorial 11: all assertions hold")
 # 3. Your model is an encoder-decoder, and its encoder runs twice per step (two views of a sentence). What does `take`
 #    return, and how do you write the penalty?
 #
-# Answers: `hint(1)`, `hint(2)`, `hint(3)`. Try first.
+# Answers, one at a time: `python tutorials/hint.py 11.1`; in a notebook `wb.hint("11.1")`. Try first.
 #
 # ## Where to read next
 # `tinydecouple/training/hook.py`, then `tinydecouple/training/decoupler.py`; for the table over a file of states,
 # `tinydecouple/evaluation/probe_report.py`.
-
-
-# %%
-def hint(number: int) -> str:
-    """The answer to an exercise."""
-    return {1: """
-The next word depends on the variety, and nothing follows the last block that could make the variety anew: loss and
-penalty pull against each other. Either the loss rises or the code length stays low (tutorial 9 saw it at layer 2 of 2).
-""", 2: """
-The basis is fitted to states of random weights, which know the variety only by the words; training then moves the
-variety to other directions, and the penalty goes on emptying an old one. A fresh probe finds the standard.
-""", 3: """
-take returns two tensors, in the order of the runs. Write first, second = held.take() and add the penalties of
-first[mask_1] and second[mask_2]; or concatenate the states at the masks, (n, d), for one mean over all tokens.
-"""}[number]

@@ -23,6 +23,7 @@ if importlib.util.find_spec("tinydecouple") is None:  # not installed: use the p
     sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
+from hint import hint  # noqa: E402, F401   (a tutorial's wb.hint)
 
 from tinydecouple.errors import TinyDecoupleError  # noqa: E402
 from tinydecouple.evaluation.score import Direction, group, leakage, mean_chrf, translate  # noqa: E402
