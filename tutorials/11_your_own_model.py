@@ -173,6 +173,10 @@ for arm, (strength, subspace) in ARMS.items():
 #
 # The last block comes after the penalty and encodes the variety again, since the next word depends on it. And the
 # losses on dev hardly differ.
+#
+# One control more, which every probe of every model owes: a model of **random weights**. Its states hold the words that
+# it read, and words give a variety away; so it saves some bits, too, though it has learned nothing. Only what a trained
+# model saves beyond that is its own. Here expect little, some hundredths of a bit below the dealt labels.
 
 
 # %%
@@ -186,7 +190,7 @@ def fresh_probe(h, y):
 
 checked, dev_loss = {}, {}
 (wb.RUNS / "own").mkdir(parents=True, exist_ok=True)
-for arm, model in models.items():
+for arm, model in wb.progress({**models, "untrained": new_model()}.items(), "probing"):
     file = wb.RUNS / "own" / f"{arm}.npz"
     blocks = list(model.encoder.layers)
     collect(model, blocks, batches(dev_keys, np.random.default_rng(2)), file, NAMES, np.random.default_rng(3), SAMPLE)
@@ -204,6 +208,9 @@ for arm, second, last in (("plain", 0.73, 0.21), ("decoupled", 0.97, 0.21), ("ra
     wb.show(f"{arm}: fresh probe, second block", checked[arm][1]["code"], second, 0.08, "bits per state")
     wb.show(f"{arm}: fresh probe, last block", checked[arm][BLOCKS - 1]["code"], last, 0.08, "bits per state")
     wb.show(f"{arm}: loss on dev", dev_loss[arm], 4.96, 0.15, "nats per word")
+untrained = checked["untrained"][1]
+wb.show("untrained: fresh probe, second block", untrained["code"], 1, 0.05, "bits per state")
+wb.show("untrained: saved of what dealt labels cost", untrained["dealt"] - untrained["code"], 0.05, 0.05, "bits per state")
 
 # %% [markdown]
 # How far may one trust three numbers? Other initial weights (seed 7) gave 0.63, 0.88 and 0.64 bits in that order: the
@@ -336,7 +343,7 @@ def refresh_on_rank_0(core, states, rng):
 
 if torch.distributed.is_available() and torch.distributed.is_gloo_available():
     torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
-    p = plant(500, WIDTH, 2, 2.0, np.random.default_rng(0))
+    p = plant(500, WIDTH, 2, 2.0, np.random.default_rng(0))  # 500 states of two Gaussian classes, as in tutorial 5
     one, other = (Decoupler(DecoupleOptions(probe_steps=20), 2, WIDTH) for _ in range(2))
     refresh_on_rank_0(one, lambda: (p.h, p.y), np.random.default_rng(1))
     other.refresh(p.h, p.y, np.random.default_rng(1))
@@ -397,6 +404,7 @@ if not wb.SMOKE:
     assert plain["code"] < plain["dealt"] - 0.2, "there was nothing to take away"
     assert checked["decoupled"][BLOCKS - 1]["code"] < 0.5, "the last block does not make the variety anew"
     assert all_tokens["code"] > plain["code"], "the template does not dilute"
+    assert 0 < untrained["dealt"] - untrained["code"] < (plain["dealt"] - plain["code"]) / 2, "what did training add?"
     assert turned[768, 2048] > turned[768, 8192] < turned[2048, 8192] < turned[4096, 8192], "n against d"
 print("tutorial 11: all assertions hold")
 

@@ -138,6 +138,8 @@ def _remake(name: str, make: Callable[[Path], None]) -> None:
         make(run)
         load_model(run, CPU)
     except TinyDecoupleError as error:
+        if "another process" in str(error):  # a tutorial in another window: nothing is wrong with the folder
+            raise TinyDecoupleError(f"{error}; wait for it, then start the tutorial again") from None
         told = str(error).rpartition(";")[0] or str(error)  # without the remedy, which speaks of the command line
         raise TinyDecoupleError(f"{told}; delete the folder {run} and start the tutorial again") from None
 
@@ -227,6 +229,9 @@ def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackT
 
 sys.excepthook = _one_line
 
-if __name__ == "__main__":  # a process of `together`
+if __name__ == "__main__":  # a process of `together`, which has made the pretrained run and is its only reader
+    def pretrained() -> Path:
+        return RUNS / "pretrained"
+
     for run_name in sys.argv[1:]:
         finetuned(*(part if i == 0 else int(part) for i, part in enumerate(run_name.rsplit("-", 1))))
