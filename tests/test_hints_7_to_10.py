@@ -1,6 +1,5 @@
 """The numbers in the hints of tutorials 7 to 10, computed again; those that need trained runs are marked slow."""
 
-import ast
 import dataclasses
 import shutil
 import sys
@@ -17,21 +16,15 @@ from tinydecouple.method.states import standardise
 from tinydecouple.method.subspace import angle_null, principal_angles, probe_subspace, standard_row
 
 TUTORIALS = Path(__file__).parents[1] / "tutorials"
+sys.path.insert(0, str(TUTORIALS))
+from hint import read  # noqa: E402
 
-
-def hint(tutorial, number):
-    """The text of a hint, without running its tutorial."""
-    (path,) = TUTORIALS.glob(f"{tutorial:02d}_*.py")
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    function = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "hint")
-    space = {}
-    exec(compile(ast.Module([function], []), path.name, "exec"), space)
-    return " ".join(space["hint"](number).split())
+sys.path.remove(str(TUTORIALS))
 
 
 def says(tutorial, number, *phrases):
     """The test below holds the numbers in these phrases: if a hint is reworded, its test is to follow."""
-    text = hint(tutorial, number)
+    text = " ".join(read()[f"{tutorial}.{number}"].split())
     for phrase in phrases:
         assert phrase in text, f"hint {tutorial}.{number} no longer says {phrase!r}; mend this test with it"
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from tinydecouple.cli import parser
 
@@ -66,14 +67,73 @@ def test_its_form(script):
     exercises = text.split("# ## Exercises")[1].split("# ##")[0]
     assert re.findall(r"^# (\d)\. ", exercises, re.MULTILINE) == ["1", "2", "3"]
     tree = ast.parse(text)
-    space = {}
-    hint = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "hint")
-    exec(compile(ast.Module([hint], []), script.name, "exec"), space)
-    assert len({space["hint"](n) for n in (1, 2, 3)}) == 3 and all(len(space["hint"](n)) > 60 for n in (1, 2, 3))
+    number = int(script.name[:2])
+    hints = (ROOT / "tutorials" / "hints" / f"{number:02}.md").read_text(encoding="utf-8")
+    told = [part.split("\n", 1) for part in re.split(r"^## ", hints, flags=re.MULTILINE)[1:]]
+    assert [head for head, _ in told] == [f"{number}.{i}" for i in (1, 2, 3)] and all(len(t) > 60 for _, t in told)
+    assert f"`python tutorials/hint.py {number}.1`" in text, f"{script.name} does not say where its answers are"
+    assert "def hint" not in text, f"{script.name} holds its answers itself; they belong in hints/{number:02}.md"
     assert sum(isinstance(node, ast.Assert) for node in ast.walk(tree)) >= 3
     named = set(re.findall(r"tinydecouple/[\w/]+\.py", text.split("## Where to read next")[1]))
     assert named and all((ROOT / path).exists() for path in named), f"{script.name} sends its reader to {named}"
     assert "__file__" not in text and "__name__" not in text, "a notebook knows neither"
+
+
+def test_missing_runs_are_trained_side_by_side_as_they_would_be_one_by_one(folder):
+    """Processes of their own, the same weights; what stops one is told in one line."""
+    code = "import sys; sys.path.insert(0, sys.argv[1].rsplit('/', 1)[0]); import workbench as wb\n" \
+           "wb.os.cpu_count = lambda: 2\nwb.SMOKE = False\n{}\n"
+    runs = folder / "runs" / "tutorials-smoke"
+    for name in ("plain-8", "weighted-8"):
+        shutil.rmtree(runs / name, ignore_errors=True)
+    done = run("workbench.py", folder, code=code.format("wb.together(['plain', 'weighted'], [8])"))
+    assert done.returncode == 0 and "training plain-8, weighted-8 ..." in done.stdout, done.stderr[-500:]
+    weights = [torch.load(runs / "plain-8" / "checkpoint.pt", weights_only=True)["model"]]
+    shutil.rmtree(runs / "plain-8")
+    assert run("workbench.py", folder, code=code.format("wb.finetuned('plain', 8)")).returncode == 0
+    weights.append(torch.load(runs / "plain-8" / "checkpoint.pt", weights_only=True)["model"])
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0]), "side by side differs"
+    done = run("workbench.py", folder, code=code.format("wb.together(['plain', 'none'], [9])"))
+    assert done.returncode == 2 and done.stderr == "tutorial: KeyError: 'none'\n", done.stderr
+
+
+def test_no_term_before_its_definition():
+    """A learner meets probe and penalty in 2, where they are explained, and a basis not before 5."""
+    words = {1: ("probe", "penalty", "hidden state"), 2: ("basis",), 3: ("basis", "hU", "penalty "), 4: ("basis", "hU")}
+    for script in SCRIPTS[:4]:
+        text = script.read_text(encoding="utf-8").split("## Exercises")[0]
+        early = [word for word in words[int(script.name[:2])] if word in text and word != "penalty "]
+        assert not early, f"{script.name} says {early} before it is explained"
+
+
+def test_symbols_have_one_meaning():
+    """The letters that used to have two: each pattern is the one that went."""
+    gone = {r"\\varepsilon": "the norm's small number is eps, for epsilon is the probe's noise",
+            r"\\\|cU": "c is a class; a centred state is \\dot h", r"x_\{t \+ 1\}|x_\{t\+1\}": "x is a state with a 1",
+            r"p\(Y \\mid H": "H is an entropy; all states are X", r"\\Lambda": "singular values are sv_i"}
+    for path in (ROOT / "tutorials" / "THEORY.md", *SCRIPTS[:4], *SCRIPTS[9:]):
+        for pattern, why in gone.items():
+            found = re.search(pattern, path.read_text(encoding="utf-8"))
+            assert not found, f"{path.name} says {found[0]}: {why}"
+
+
+def test_every_tutorial_has_a_function_to_write():
+    """It names a task that exists; 5 to 9 and 10 those of the assignments."""
+    known = set(re.findall(r"^## (\d+\.\d) ", "\n".join(
+        f"{path.read_text(encoding='utf-8')}" for path in (ROOT / "tutorials" / "assignments").glob("[AT]*.md")), re.M))
+    for script in (*SCRIPTS[:4], *SCRIPTS[9:]):
+        named = re.findall(r"check\.py [AT](\d+\.\d)", script.read_text(encoding="utf-8"))
+        assert named and set(named) <= known, f"{script.name} names {named}"
+
+
+def test_arabic_is_drawn_only_where_it_is_shaped(monkeypatch):
+    matplotlib = pytest.importorskip("matplotlib")
+    monkeypatch.syspath_prepend(str(ROOT / "tutorials"))
+    import workbench as wb
+
+    wb.shapes_arabic.cache_clear()
+    version = tuple(int(part) for part in matplotlib.__version__.split(".")[:2])
+    assert wb.shapes_arabic() == (version >= (3, 11)), "do letters join? the check and the README's sentence differ"
 
 
 def test_equations_are_numbered_once_and_citations_exist():

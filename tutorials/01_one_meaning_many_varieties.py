@@ -45,15 +45,20 @@ for variety in ("en", "msa", "rab", "tun", "cai", "bei", "bag", "mus"):
 # %% [markdown]
 # ## A distance between texts
 #
-# chrF compares an output $o$ with a reference $r$ by their $n$-grams of characters, spaces left out. With $m_n$ the
-# number of $n$-grams that both have, precision and recall are its shares of the output's and of the reference's:
+# chrF compares an output with a reference by the $n$-grams of characters that both have, $n$ from 1 to 6, spaces left
+# out. *kitab* and *kutub*, say, share the letters k, t and b, and no pair of neighbours. Two shares are taken, each
+# the mean over the six $n$:
+# - **precision**: which share of the output's $n$-grams does the reference have, too?
+# - **recall**: which share of the reference's $n$-grams does the output have, too?
 #
-# $$ P = \frac16 \sum_{n=1}^{6} \frac{m_n}{|o|_n}, \qquad R = \frac16 \sum_{n=1}^{6} \frac{m_n}{|r|_n}, \qquad
-#    F_\beta = (1 + \beta^2)\,\frac{P R}{\beta^2 P + R} $$
+# An output of one right letter has a precision of 1, an output of all the letters there are a high recall. So both
+# count:
 #
-# $1/F_\beta$ is the mean of $1/P$ and $1/R$ with weights 1 and $\beta^2$, so at $\beta = 2$ recall counts four times
-# as much: leaving things out is worse than adding some. (chrF++, used for translations, also counts words and pairs
-# of words.) Expect the formula to give what sacrebleu gives, to rounding.
+# $$ F_\beta = (1 + \beta^2)\,\frac{\text{precision} \cdot \text{recall}}{\beta^2\,\text{precision} + \text{recall}} $$
+#
+# $1/F_\beta$ is the mean of 1/precision and 1/recall with weights 1 and $\beta^2$, so at $\beta = 2$ recall counts
+# four times as much: leaving things out is worse than adding some. (**chrF++**, used for translations, also counts
+# words and pairs of words.) Expect the formula to give what sacrebleu gives, to rounding.
 
 
 # %%
@@ -62,8 +67,8 @@ def chrf_by_hand(output: str, reference: str) -> float:
     counts = [[Counter(s[i:i + n] for i in range(len(s) - n + 1)) for n in range(1, 7)]
               for s in (output.replace(" ", ""), reference.replace(" ", ""))]
     shared = [(a & b).total() for a, b in zip(*counts)]
-    P, R = (np.mean([m / c.total() for m, c in zip(shared, side)]) for side in counts)
-    return 100 * 5 * P * R / (4 * P + R)
+    precision, recall = (np.mean([m / c.total() for m, c in zip(shared, side)]) for side in counts)
+    return 100 * 5 * precision * recall / (4 * precision + recall)
 
 
 row = corpus.texts[key]
@@ -73,13 +78,13 @@ wb.show("chrF of msa against Cairo for this key, by hand less sacrebleu", by_han
 # %% [markdown]
 # ## Why parallel text makes the comparison fair
 #
-# If Rabat's texts were about food and the standard's about trains, any measure would find them different, and a probe
-# would learn food. Parallel text takes the meaning out. In formulas: measure some number $a_i$ of key $i$ in one
-# variety and $b_i$ in another, with spreads $\sigma_a, \sigma_b$ and correlation $\rho$ between texts of one key. The
-# difference of means over $n$ keys has the variance
+# If Rabat's texts were about food and the standard's about trains, any measure would find them different, and
+# whatever learns to tell the two apart would learn food. Parallel text takes the meaning out. In formulas: measure
+# some number $a_i$ of key $i$ in one variety and $b_i$ in another, with spreads $\sigma_a, \sigma_b$ and correlation
+# $\rho$ between texts of one key. The difference of means over $N$ keys has the variance
 #
-# $$ \mathrm{Var}(\bar a - \bar b) = \frac{\sigma_a^2 + \sigma_b^2 - 2\rho\,\sigma_a \sigma_b}{n}
-#    \;\approx\; (1 - \rho) \cdot \frac{2\sigma^2}{n} $$
+# $$ \mathrm{Var}(\bar a - \bar b) = \frac{\sigma_a^2 + \sigma_b^2 - 2\rho\,\sigma_a \sigma_b}{N}
+#    \;\approx\; (1 - \rho) \cdot \frac{2\sigma^2}{N} $$
 #
 # and without shared keys $\rho = 0$: sharing them shrinks the standard error by $\sqrt{1 - \rho}$. Take the length in
 # letters. What is long to say is long in every variety, so expect $\rho$ above 0.8 and the error more than halved.
@@ -105,9 +110,9 @@ wb.show("msa against msa, another key", other_key, 10.1, 1, "chrF")
 #
 # Now all pairs, on the first 100 keys. Expect what was built in and is seen in real corpora too (the data sheet
 # compares): dialects lie at chrF 26 to 48 from their standard, the Maghreb farthest; **cities of a region are on
-# average far nearer to each other than to the standard**, and even cities of different regions are somewhat nearer; and
-# a dialect rarely says exactly what the standard says. The share of identical sentences matters twice: who copies the
-# source gets them for free, and in them no probe can distinguish the varieties.
+# average far nearer to each other than to the standard**, and even cities of different regions are somewhat nearer;
+# and a dialect rarely says exactly what the standard says. The share of identical sentences matters twice: who copies
+# the source gets them for free, and in them nothing can distinguish the varieties.
 
 # %%
 matrix = distances(corpus, 10 if wb.SMOKE else 100)
@@ -202,32 +207,20 @@ print("tutorial 1: all assertions hold")
 
 # %% [markdown]
 # ## Exercises
-# 1. `chrf_by_hand(x, y)` and `chrf_by_hand(y, x)` differ. Why, in terms of $P$ and $R$, and when do they agree? Try
-#    msa and Cairo of the first key. What does `distances` do about it?
+# 1. `chrf_by_hand(x, y)` and `chrf_by_hand(y, x)` differ. Why, in terms of precision and recall, and when do they
+#    agree? Try msa and Cairo of the first key. What does `distances` do about it?
 # 2. The family at overlap 0 scores about 10 although no word is inherited. Compare with msa against another key, and
 #    with `matrix[0, 1]`, English against msa. What does that say about reading a chrF of 27?
 # 3. What goes wrong if `split_without_leaks` joins the keys of every shared text, however common? Think of "Cancel"
 #    in 500 keys, and of what hangs on each of these.
 #
-# Answers: `hint(1)`, `hint(2)`, `hint(3)`. Try first.
+# **To write and check.** `leaks`: how many keys of dev and of test does training know, but for case, marks and space?
+# `python tutorials/check.py T1.1 my_answers.py --new` puts a stub into a file of yours, the same without `--new`
+# checks what you have written.
+#
+# Answers, one at a time: `python tutorials/hint.py 1.1`; in a notebook `wb.hint("1.1")`. Try first.
 #
 # ## Where to read next
 # `tinydecouple/text/corpus.py`, `text/splits.py`, `text/corpus_stats.py`; the whole table: `python -m tinydecouple
-# corpus phrasebook`. Your own text: [your_own_corpus.md](your_own_corpus.md). Then tutorial 2.
-
-
-# %%
-def hint(number: int) -> str:
-    """The answer to an exercise."""
-    return {1: """
-Swapping output and reference swaps P and R, and F weighs recall four times as much. They agree where P = R, for
-instance where the texts are equally long: then both have as many n-grams. distances takes the later variety as the
-reference and writes the number in both places.
-""", 2: """
-msa against msa of another key: 10, as endings, articles and little words recur. English against msa: below 1, since the
-letters differ. So zero is not where "nothing in common" lies; within one script it lies near 10, and 27 is not far off.
-""", 3: """
-All 500 keys become one component, and each brings the keys it shares another text with, and so on: most of the corpus
-hangs together, must go to train whole, and dev and test stay empty. So a text of more than three keys joins nothing
-(a hub), and to leak nothing its keys stay in train.
-"""}[number]
+# corpus phrasebook`, with `--tables FOLDER` for tables of words and templates that you have changed (a copy of
+# data_samples/phrasebook/). Your own text: [your_own_corpus.md](your_own_corpus.md). Then tutorial 2.

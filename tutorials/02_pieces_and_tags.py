@@ -2,7 +2,8 @@
 # # 2. Pieces and tags
 #
 # **Goal**: see how text becomes the ids that a model reads, why a variety with little text is cut into more pieces,
-# what exactly one training example holds, and which of its positions the method may look at.
+# what exactly one training example holds, and which of its positions may be looked at when one asks a model what it
+# knows of the variety.
 #
 # **Before**: tutorial 1. Entropy and code length are THEORY (9); read it when section 5 asks for it.
 # **Time**: 20 seconds of computing, the pretraining included; 25 minutes of reading. **Difficulty**: easy.
@@ -23,13 +24,16 @@ from tinydecouple.training.batches import IGNORE, bucket, collate, encode, finet
 # %% [markdown]
 # ## 1. Byte-pair encoding
 #
-# Begin with single letters (a space counts as one and is written `▁`). Again and again, make one piece of the pair of
-# neighbours that is most frequent in the training text, until the vocabulary is full. Merging $ab$ shortens the text
-# by as many pieces as $ab$ was found times (overlaps aside), so each step is the best single step:
+# A model reads numbers. So text is cut into **pieces**, words or parts of words, and each piece has an id. The pieces
+# are found by merging: begin with single letters (a space counts as one and is written `▁`). Again and again, make
+# one piece of the pair of neighbours that is most frequent in the training text, until the vocabulary is full.
+# Merging the pair $ab$ shortens the text by as many pieces as $ab$ was found times (overlaps aside), so each step is
+# the best single step:
 #
-# $$ N_{m+1} = N_m - \max_{ab} \sum_v \mathrm{count}_v(ab) $$
+# $$ \text{pieces after the merge} = \text{pieces before} - \max_{ab} \sum_{\text{varieties}} \mathrm{count}(ab) $$
 #
-# The sum runs over the varieties $v$: **twice the text gives a variety twice the weight in what becomes a piece.**
+# The count of a pair is a sum over varieties: **twice the text gives a variety twice the weight in what becomes a
+# piece.**
 # The tokeniser sees the training split only; dev may hold letters that it has never seen.
 #
 # Check the first step: the most frequent pair inside words, counted by hand, should be the first piece that is not a
@@ -73,9 +77,11 @@ smuggled = set(tokenizer.tags.values()) & set(tokenizer.encode([" ".join(f"<|{v}
 # - *Cairo first*: the same with the roles of the standard and Cairo exchanged. If what counts is the amount of text,
 #   and not something about Arabic, this must reverse the picture.
 #
-# By the equation above, expect that in *equal* the standard and the dialects cost about the same, that in *trickle*
-# the dialects need half as many pieces again while the standard needs fewer than before, and that in *Cairo first*
-# the standard fares as badly as a dialect does in *trickle*. The other dialects suffer in both.
+# By the equation above, expect
+# - in *equal*: the standard and the dialects at about the same cost, some 1.43 pieces per word;
+# - in *trickle*: the dialects half as many pieces again, the standard fewer than in *equal*;
+# - in *Cairo first*: the standard as badly off as a dialect is in *trickle*, Cairo as well off as the standard is
+#   there. The other dialects suffer in both.
 
 
 # %%
@@ -91,9 +97,13 @@ cairo_first = replace(whole, standard="cai", dialects=("msa", "rab", "bei", "bag
 trained_on = {"equal": whole, "trickle": subsample(whole, 20, seed=1),
               "Cairo first": subsample(cairo_first, 20, seed=1)}
 sizes = (500, 800) if wb.SMOKE else (1000, 2000, 4000)
-made = {(name, size): Tokenizer(train_tokenizer(texts, size)) for name, texts in trained_on.items() for size in sizes}
+wanted = [(name, size) for name in trained_on for size in sizes]
+made = {(name, size): Tokenizer(train_tokenizer(trained_on[name], size))
+        for name, size in wb.progress(wanted, "training tokenisers")}
 of = {name: {v: pieces_a_word(made[name, sizes[-1]], v) for v in corpus.varieties} for name in trained_on}
 dialects = {name: np.mean([of[name][v] for v in corpus.dialects]) for name in of}
+wb.show("equal: standard", of["equal"]["msa"], 1.43, 0.03, "pieces per word")
+wb.show("equal: dialects, mean", dialects["equal"], 1.44, 0.03, "pieces per word")
 wb.show("equal: dialects less standard", dialects["equal"] - of["equal"]["msa"], 0.005, 0.03, "pieces per word")
 wb.show("trickle: standard", of["trickle"]["msa"], 1.29, 0.03, "pieces per word")
 wb.show("trickle: dialects, mean", dialects["trickle"], 2.11, 0.15, "pieces per word")
@@ -132,10 +142,11 @@ if figure := wb.new_figure(9, 3.6):
 # %% [markdown]
 # ## 4. One example
 #
-# `<src> pieces <tgt> pieces </s>`: the model reads position $t$ and predicts position $t + 1$. Only what follows the
-# target's tag is predicted (the rest has the label −, written as −100): the source is given. So `<tgt>` is read and
-# has the first target piece as its label; `</s>` is a label and never read. A piece belongs to the variety of *its*
-# text, a tag to none.
+# One example is one sentence pair in one row: `<src> pieces <tgt> pieces </s>`. The two tags say from which variety
+# into which; `</s>` says that the output is complete. The model reads position $t$ and predicts position $t + 1$.
+# Only what follows the target's tag is predicted, for the source is given; everything else has no label (a `-` below,
+# −100 in the array). So `<tgt>` is read and has the first piece of the target as its label; `</s>` is a label and
+# never read. A piece belongs to the variety of *its* text, a tag to none.
 
 # %%
 example = encode(corpus, tokenizer, "dev", "msa", "cai", 1)[0]
@@ -150,19 +161,27 @@ for t, (token, label, variety, inside) in enumerate(zip(*(
 # %% [markdown]
 # ## 5. Why tags are left out
 #
-# The probe asks how cheaply the variety $Y$ can be predicted from a state, and the penalty pushes on what it finds. At
-# layer 0 a state is a function of its token $x$ alone, so no code for the labels can be shorter than $n$ times
+# Three words from later tutorials, in short. At every position the model keeps a row of numbers, its **hidden state**
+# (tutorial 3); at **layer 0**, before any block has computed, it depends on the piece at that position and on nothing
+# else. A **probe** is a small classifier that is trained to read the variety from a state (tutorial 5). And what the
+# probe finds can be **penalised**: training then pushes the states away from it (tutorials 8 and 9). This is the
+# paper's method in three sentences. So which states may the probe see?
 #
-# $$ H(Y \mid x) = \sum_x p(x) \Big(-\sum_y p(y \mid x) \log_2 p(y \mid x)\Big) $$
+# How much a piece gives away about the variety $Y$ of its text is measured in bits. $H(Y)$, the *entropy*, is what
+# one must be told to know $Y$: 1 bit if it is the standard half of the time and a dialect the other half. $H(Y \mid
+# \text{piece})$ is what one must still be told when one has seen the piece, on average over pieces (THEORY (9)):
 #
-# (see THEORY (9)). For a tag this is **zero**: the tag *is* the label, for every model, trained or not. A probe that
-# saw tags would find a perfect direction that says nothing about what the model has done; a penalty on it would erase
-# the instruction which variety to write. So the `variety` of a tag is −1, and what has −1 is not seen. `</s>` has
-# no state at all, since it is never read. (States *after* the tag may know of it, through attention: that is the
-# model's doing, and worth measuring.)
+# $$ H(Y \mid \text{piece}) = \sum_{\text{pieces}} p(\text{piece}) \Big(-\sum_y p(y \mid \text{piece}) \log_2
+#    p(y \mid \text{piece})\Big) $$
 #
-# Half of the target's pieces are the standard's, so $H(Y)$ is 1 bit. Expect a piece to give away part of it: some are
-# words of one variety, many are shared. How much of this a *linear* probe can use is the question of tutorials 5, 6.
+# For a tag this is **zero**: the tag *is* the label, for every model, trained or not. A probe that saw tags would be
+# always right, and that would say nothing about what the model has done; a penalty on it would erase the instruction
+# which variety to write. So the `variety` of a tag is −1, and what has −1 is not seen. `</s>` has no state at all,
+# since it is never read. (States *after* the tag may know of it, through attention: that is the model's doing, and
+# worth measuring.)
+#
+# Half of the target's pieces are the standard's. Expect a piece to give away part of the one bit: some are words of
+# one variety, many are shared. How much of this a *linear* probe can use is the question of tutorials 5 and 6.
 
 # %%
 examples = finetuning_examples(corpus, tokenizer, "train")
@@ -170,7 +189,8 @@ everything = collate(examples, tokenizer.pad)
 piece, label = everything.inputs[everything.in_target], np.minimum(everything.variety[everything.in_target], 1)
 tag, tag_label = np.array([(e.tokens[e.boundary], min(e.target, 1)) for e in examples]).T
 entropy = entropy_bits(label) / len(label)
-left_by_piece = (entropy_bits(2 * piece + label) - entropy_bits(piece)) / len(label)  # H(Y | x) = H(x, Y) - H(x)
+# H(Y | piece) = H(piece, Y) - H(piece), by the definition of a conditional probability
+left_by_piece = (entropy_bits(2 * piece + label) - entropy_bits(piece)) / len(label)
 left_by_tag = (entropy_bits(2 * tag + tag_label) - entropy_bits(tag)) / len(tag)
 wb.show("H(Y) of target pieces, standard against dialects", entropy, 1, 0.001, "bits")
 wb.show("H(Y | piece)", left_by_piece, 0.51, 0.03, "bits")
@@ -213,30 +233,18 @@ print("tutorial 2: all assertions hold")
 
 # %% [markdown]
 # ## Exercises
-# 1. English, with 2,400 sentences in all three tokenisers, needs 1.30 pieces per word in *equal* and 1.20 in *trickle*.
-#    Why does it gain, when its own text has not changed?
+# 1. English, with 2,400 sentences in all three tokenisers, needs 1.30 pieces per word in *equal* and 1.20 in
+#    *trickle*. Why does it gain, when its own text has not changed?
 # 2. In *trickle*, does a larger vocabulary close the gap? Read the right-hand figure, and say what would.
-# 3. Suppose `collate` gave the tag of the target the target's variety. What would the code length of the probe at
-#    layer 0 be on such positions, and which number of a run would look better for no reason?
+# 3. Suppose `collate` gave the tag of the target the target's variety. How many bits would the probe at layer 0 need
+#    for such positions, and which number of a run would look better for no reason?
 #
-# Answers: `hint(1)`, `hint(2)`, `hint(3)`. Try first.
+# **To write and check.** `example_arrays`: the three arrays of section 4, from an example's ids and the place of its
+# tag. `python tutorials/check.py T2.1 my_answers.py --new` puts a stub into a file of yours; without `--new` it is
+# checked.
+#
+# Answers, one at a time: `python tutorials/hint.py 2.1`; in a notebook `wb.hint("2.1")`. Try first.
 #
 # ## Where to read next
 # `tinydecouple/text/tokenizer.py` (70 lines), `training/batches.py`, and `probed` in `training/gather.py`, which
 # is where positions are left out. Then tutorial 3.
-
-
-# %%
-def hint(number: int) -> str:
-    """The answer to an exercise."""
-    return {1: """
-The vocabulary is full at 4,000. In trickle the dialects hardly count, so the merges that they won in equal go to
-English and the standard. One variety's pieces are another's missing ones.
-""", 2: """
-No: both curves fall, and the gap of 0.8 pieces per word is as wide at 4,000 as at 1,000, as further merges again go to
-the text there is. More text of the dialects would. Counting their 20 sentences many times gives them more weight, but
-only for the words that stand in these.
-""", 3: """
-0 bits, up to the cost of the weights: the tag is the label. The code length per state would fall at every layer, in
-proportion to the share of tags, and the states would seem to distinguish the varieties better than they do.
-"""}[number]

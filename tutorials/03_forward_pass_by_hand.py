@@ -22,11 +22,25 @@ from tinydecouple.training.train import batch_loss
 # %% [markdown]
 # ## The same numbers twice
 #
+# The model in one picture. At every position stands a row of $d$ = 96 numbers, the **residual stream**. It begins as
+# the embedding of the piece at that position, and each block adds to it twice, first by attention, which reads other
+# positions, then by a small network, which does not:
+#
+# ```text
+#  piece ──> embedding ──┬────────────────────> + ──┬──────────────────> + ──> ... ──> norm ──> logits
+#                        │                      │   │                    │
+#                        └──> norm ─> attention ┘   └──> norm ─> network ┘
+#            layer 0                                       layer 1                  last layer
+#                        |<──────────────── block 1 ───────────────────>|
+# ```
+#
+# What stands on the upper line is the **hidden state** $h$: at layer 0 the embedding, at layer $\ell$ what the stream
+# holds after block $\ell$. The rows of `h[layer]` (t, d) are the $h$ of every later tutorial.
+#
 # `model/transformer_numpy.py` is the model in 66 lines. Open it now. Give it the weights of the pretrained run and 64
 # sentences of dev, and compare every hidden state with PyTorch's. Expect agreement to about $10^{-6}$ in single
 # precision (24 bits are $6 \cdot 10^{-8}$, and errors add up), to $10^{-13}$ or better in double. The second is the
-# sharper check: formulas that differ a little differ there, too. Layer 0 is the embedding, layer $l$ the residual
-# stream after block $l$; its states, the rows of `h[layer]` (t, d), are the $h$ of every later tutorial.
+# sharper check: formulas that differ a little differ there, too.
 
 # %%
 model, tokenizer, corpus = wb.opened(wb.pretrained())
@@ -54,13 +68,15 @@ print(f"  {corpus.texts[corpus.keys('dev', 'en', 'msa')[0]]['en']}   t = {t}, d 
 # %% [markdown]
 # ## The norm: direction, not length
 #
-# $$ \mathrm{norm}(h) = g \odot h \Big/ \sqrt{\tfrac1d \textstyle\sum_j h_j^2 + \varepsilon}, \qquad
-#    \mathrm{norm}(ah) \approx \mathrm{norm}(h) \quad (a > 0) $$
+# $$ \mathrm{norm}(h) = \gamma \odot h \Big/ \sqrt{\tfrac1d \textstyle\sum_j h_j^2 + \mathrm{eps}}, \qquad
+#    \mathrm{norm}(10\,h) \approx \mathrm{norm}(h) $$
 #
-# since $a$ stands above and below the line. Only $\varepsilon$, the smallest step of the number format at 1, breaks it
-# ($10^{-7}$ in single, $2 \cdot 10^{-16}$ in double precision). So making the last states ten times as long must not
-# change the logits. The norm inside a basis, $\|hU\|$, *would* grow tenfold: a model can lower the penalty by shrinking
-# its states, and produce the same output as before. That is what THEORY (30) is for, in tutorial 8.
+# Each state is divided by the root of its mean square, then each feature is multiplied by a learned number,
+# $\gamma_j$. A factor such as 10 stands above and below the line and cancels. Only $\mathrm{eps}$, the smallest step
+# of the number format at 1, breaks this ($10^{-7}$ in single, $2 \cdot 10^{-16}$ in double precision). So making the
+# last states ten times as long must not change the logits. Keep that in mind: a model can make its states shorter or
+# longer and produce the same output as before. In tutorial 8 a penalty on states will meet a model that does just
+# this.
 
 # %%
 final = double["final_norm.weight"]
@@ -93,11 +109,17 @@ wb.show("spread along a diagonal", along, 0, 1e-12)
 #
 # $$ A = \mathrm{softmax}\!\left(Q K^\top / \sqrt{d/a} + M\right) V, \qquad M_{ts} = -\infty \text{ for } s > t $$
 #
-# Each row of weights is positive and sums to 1; $e^{-\infty} = 0$ takes away the future. The root keeps the scores'
-# spread near 1: a sum of $d/a$ products of independent numbers of unit variance has standard deviation $\sqrt{d/a}$.
-# Here is (2) for the last block; expect it to give what `attention` gives. The figure shows the weights, the mean of
-# the heads: a row is a position, a column what it reads. Do not expect a clean alignment of target and source: block
-# 1 has mixed the positions before.
+# Read it from the inside. Each position makes a *query* (what do I look for?), a *key* (what am I?) and a *value*
+# (what do I hand on?), rows of $Q$, $K$ and $V$. The dot product of query and key is a score; softmax turns the
+# scores of one query into weights that are positive and sum to 1; and the position takes the weighted mean of the
+# values. The mask $M$ takes away the future, as $e^{-\infty} = 0$. This is done in $a$ heads side by side, each with
+# $d/a$ features of its own. The root keeps the scores' spread near 1: a sum of $d/a$ products of independent numbers
+# of unit variance has standard deviation $\sqrt{d/a}$.
+#
+# Here is (2) for the last block; expect it to give what `attention` gives. **The figure** shows the weights, the mean
+# of the heads: a row is the position that reads, a column what it reads, and the darker, the more. Grey is the
+# future, which nobody reads. The lines divide source and target; the rectangle below on the left is the target
+# reading the source. Do not expect a clean alignment of words there: block 1 has mixed the positions before.
 #
 # Then change the *last* token. The state at $t$ reads only states at $s \le t$ of the layer below, so by induction
 # over layers nothing before it may change. Expect exactly 0: this is why one pass trains all positions at once, and
@@ -113,14 +135,20 @@ weights = softmax(np.where(np.tri(t, dtype=bool), scores, -np.inf))
 by_hand = (weights @ V).swapaxes(0, 1).reshape(t, width) @ block["attention_out.weight"].T
 off_attention = np.abs(by_hand - attention(x[None], block, heads)[0]).max()
 wb.show("(2) by hand less attention()", off_attention, 0, 1e-12)
-if figure := wb.new_figure(5.5, 4.6):
+if figure := wb.new_figure(6.4, 5.4):
     axis = figure.subplots()
-    names = [tokenizer.pieces.id_to_piece(i).replace("▁", "_") for i in example.tokens[:example.boundary + 1]]
-    names += [f"target {i}" for i in range(1, t - len(names) + 1)]
-    figure.colorbar(axis.imshow(weights.mean(axis=0), cmap="Blues", vmin=0))
-    axis.set_xticks(range(t), names, rotation=90, fontsize=8)
-    axis.set_yticks(range(t), names, fontsize=8)
-    axis.set_title("attention of the last block")
+    pieces = [tokenizer.pieces.id_to_piece(i) for i in example.tokens[:-1]]
+    names = [f"…{piece}" if piece[0].isalpha() else piece.removeprefix("▁") for piece in pieces]  # … within a word
+    if not wb.shapes_arabic():  # its letters would stand apart and in the wrong order
+        names[example.boundary + 1:] = [f"target {i}" for i in range(1, t - example.boundary)]
+    shown = np.ma.masked_where(np.triu(np.ones((t, t)), 1) == 1, weights.mean(axis=0))
+    axis.set_facecolor("lightgray")
+    figure.colorbar(axis.imshow(shown, cmap="Blues", vmin=0), label="weight")
+    for draw in (axis.axhline, axis.axvline):
+        draw(example.boundary - 0.5, color="black", linewidth=1)
+    axis.set_xticks(range(t), names, rotation=60, fontsize=10, ha="right", rotation_mode="anchor")
+    axis.set_yticks(range(t), names, fontsize=10)
+    axis.set(title="attention of the last block, mean of the heads", xlabel="what is read", ylabel="who reads")
     wb.save(figure, "03_attention")
 
 changed = np.array([[*example.tokens[:-2], tokenizer.tag("msa")]])
@@ -140,8 +168,8 @@ wb.show("change of earlier states when the last token changes", before, 0, 1e-12
 #
 # How long are states? One may think that the embedding is the bulk and that blocks refine it. Expect otherwise: a
 # length near 1 at layer 0, some forty times that after block 1. A block norms its input, so it does not notice how
-# short that is, and writes on a scale of its own. So do not compare $\|hU\|$ between layers; compare the share
-# $\|hU\|^2 / \|h\|^2$.
+# short that is, and writes on a scale of its own. So a length at one layer says nothing beside a length at another;
+# what can be compared between layers is a share of the whole.
 
 # %%
 deaf = {name: 0 * value if name.endswith("attention_out.weight") else value for name, value in double.items()}
@@ -157,13 +185,15 @@ for layer, (expected, spread) in enumerate(((1.27, 0.2), (56, 12), (58, 15))):
 # %% [markdown]
 # ## Logits and loss
 #
-# The logits are $\mathrm{norm}(h_{last})\,E^\top$: each piece's logit is the dot product of the state with that
-# piece's embedding. One matrix both reads and writes ("tied"). The loss is
+# The logits are $\mathrm{norm}(h_{last})\,W_E^\top$, where the rows of $W_E$ are the embeddings: each piece's logit
+# is the dot product of the state with that piece's embedding. One matrix both reads and writes ("tied"). The loss is
 #
-# $$ L_{MT} = \frac1T \sum_t -\log p(x_{t+1} \mid x_{\le t}), \qquad p = \mathrm{softmax}(\mathrm{logits}) $$
+# $$ L_{MT} = \frac1T \sum_t -\log p(\text{piece}_{t+1} \mid \text{pieces} \le t), \qquad
+#    p = \mathrm{softmax}(\mathrm{logits}) $$
 #
-# over target positions. By hand it must equal `batch_loss`, which training minimises. A model that knows nothing has a
-# loss of $\ln 4000 = 8.3$ nats; expect this one near 0.7, as if it had to choose between two pieces ($e^{0.7} = 2$).
+# over the $T$ positions that predict a piece of the target. By hand it must equal `batch_loss`, which training
+# minimises. A model that knows nothing has a loss of $\ln 4000 = 8.3$ nats; expect this one near 0.7, as if it had to
+# choose between two pieces ($e^{0.7} = 2$).
 
 # %%
 predicted = batch.labels != IGNORE  # (b, t)
@@ -182,8 +212,9 @@ wb.show("the same less batch_loss", loss_by_hand - loss.item(), 0, 1e-5, "nats p
 #
 # if the keys and values of earlier positions are kept (the *cache*). Causality makes that exact: nothing appended
 # changes them. In its matrices a position costs $12 d^2$ multiplications per block: $3 d^2$ for $Q, K, V$, $d^2$ for
-# $W_o$, $8 d^2$ after it. `model.decode` keeps a cache; count its positions at the embedding. Over 16 sentences expect
-# some 16 per sentence instead of 97, and the same translations, all of them: a single one may survive a wrong cache.
+# $W_o$, $8 d^2$ after it. `model.decode` keeps a cache; count its positions at the embedding. Over 16 sentences
+# expect some 16 per sentence instead of 97, and the same translations, all of them: a single one may survive a wrong
+# cache.
 
 
 # %%
@@ -233,30 +264,18 @@ print("tutorial 3: all assertions hold")
 # %% [markdown]
 # ## Exercises
 # 1. Make the last states $10^{-6}$ times as long instead of ten times. Does norm(h) stay the same? At which length
-#    does $\varepsilon$ begin to matter, for $d = 96$, in double and in single precision?
+#    does $\mathrm{eps}$ begin to matter, for $d = 96$, in double and in single precision?
 # 2. Suppose rotation were left out. Two neighbouring words of the source change places. Which states of the *last*
 #    position stay what they were, at layer 1 and at layer 2, and why?
 # 3. `decode` puts prompts of one length together. What would go wrong with prompts of several lengths, padded on the
 #    right, and a cache?
 #
-# Answers: `hint(1)`, `hint(2)`, `hint(3)`. Try first.
+# **To write and check.** `rms_norm`, and, for an hour of your own, the whole of `attention`: `python
+# tutorials/check.py T3.1 my_answers.py --new` (then T3.2) puts a stub into a file of yours; without `--new` it is
+# checked.
+#
+# Answers, one at a time: `python tutorials/hint.py 3.1`; in a notebook `wb.hint("3.1")`. Try first.
 #
 # ## Where to read next
 # `tinydecouple/model/transformer.py` beside `transformer_numpy.py`, then `model/decode.py`, where beam search has to
 # move the cache along with its hypotheses. Then tutorial 4.
-
-
-# %%
-def hint(number: int) -> str:
-    """The answer to an exercise."""
-    return {1: """
-In double precision to about 3e-6, in single not at all. The mean square, |h|^2 / 96, has to stay well above epsilon:
-the length above sqrt(96 * 2.2e-16) = 1.5e-7, in single above sqrt(96 * 1.2e-7) = 0.003. Length 58 becomes 6e-5.
-""", 2: """
-At layer 1 the last state stays, to rounding: without rotation its attention is a weighted mean over a set, in whatever
-order. At layer 2 it changes: the mask has let the two words see different pasts, so their own states at layer 1 differ.
-A causal model without positions still knows something of order.
-""", 3: """
-The first new token of a short prompt would come after its padding: attention would read the padding's keys and values,
-and rotation would put the token too far away. One would need a mask and positions for each row.
-"""}[number]

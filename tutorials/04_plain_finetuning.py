@@ -22,13 +22,16 @@ from tinydecouple.training.batches import finetuning_examples, pretraining_examp
 #
 # **Pretraining** makes the standard dominant: English to Modern Standard Arabic and back, the standard to itself, and
 # of each dialect a trickle of 20 sentences. **Fine-tuning** then teaches the standard to each dialect and back, at
-# most 1,000 sentences per dialect. Both minimise the same loss, the mean cross-entropy of the target's tokens (THEORY
-# (5) with all weights 1):
+# most 1,000 sentences per dialect. Both minimise the loss of tutorial 3, the mean cost of the $T$ pieces of the
+# target (THEORY (5) with all weights 1):
 #
-# $$ L_{MT} = \frac1T \sum_t -\log p(x_{t+1} \mid x_{\le t}) $$
+# $$ L_{MT} = \frac1T \sum_t -\log p(\text{piece}_{t+1} \mid \text{pieces} \le t) $$
 #
 # Expect that pretraining sees more than twenty times as much text in the standard as in any dialect. The corpus here
 # is the phrasebook, cut down to Rabat, Cairo, Beirut and Baghdad, so that a fine-tuning takes seconds.
+#
+# Runs are trained when a tutorial first asks for them, and kept in runs/tutorials/. They compute with one thread each
+# (at this size a second one slows them down), and several that are missing are trained side by side, one per core.
 
 # %%
 start = wb.pretrained()
@@ -52,6 +55,7 @@ wb.show("examples, both ways, four dialects", len(during), 8000, 0)
 # seed, shows nothing.**
 
 # %%
+wb.together(["plain"], (1, 2, 3))
 systems = [wb.translated(wb.finetuned("plain", seed)) for seed in (1, 2, 3)]
 plain = [wb.scores(system) for system in systems]
 print("plain, on dev, chrF++ and leakage:")
@@ -70,8 +74,10 @@ wb.show("dialects to standard, mean of seeds", np.mean([p["to standard"] for p i
 # ## What leaks
 #
 # *Leakage* is the share of output words that occur in the standard's sentence but not in the dialect's reference
-# (THEORY (33)). A copy leaks most of its words; expect the well-trained model at a few percent. Remember the number:
-# if hardly anything leaks, there is little for decoupling to mend.
+# (THEORY (33)). If the standard has *a b c*, the reference *a x y*, and the model says *a b y*, then *b* has leaked:
+# one word of three, 33 %. (*a* is in both: no leak.) A copy leaks most of its words; expect the well-trained model at
+# a few percent. Remember the number: the paper wants to take the standard out of the dialects' way, and if hardly
+# anything of it leaks, there is little to mend.
 
 # %%
 copy = wb.scores(copied(systems[0]))
@@ -137,24 +143,12 @@ print("tutorial 4: all assertions hold")
 # 3. Leakage counts words that are the standard's *and not the reference's*. Which mistakes does it miss, and when
 #    does it blame the model wrongly?
 #
-# Answers: `hint(1)`, `hint(2)`, `hint(3)`. Try first.
+# **To write and check.** `learning_rate_at`, the rate of every step (it rises and falls, and too high a one is a
+# common reason for a bad run): `python tutorials/check.py T4.1 my_answers.py --new` puts a stub into a file of yours;
+# without `--new` it is checked. And `leakage` itself, task A4.5.
+#
+# Answers, one at a time: `python tutorials/hint.py 4.1`; in a notebook `wb.hint("4.1")`. Try first.
 #
 # ## Where to read next
 # `tinydecouple/training/train.py` (one loop for both stages), `training/batches.py` (what an example is),
 # `evaluation/score.py`. Then tutorial 5.
-
-
-# %%
-def hint(number: int) -> str:
-    """The answer to an exercise."""
-    return {1: """
-chrF++ falls by more than twenty points, and leakage more than doubles: an undertrained model says the standard's word
-where it does not know the dialect's. Whatever trains it longer, or scares it away from the standard's words, then looks
-like a gain.
-""", 2: """
-The paper trains both, and so its cost for the standard can be seen. The reverse direction also makes the model read
-dialects, which shares pieces and embeddings with writing them.
-""", 3: """
-It misses inflected or misspelt words of the standard, words of another dialect, and English. It blames a word of the
-standard that is good dialect too where the one reference happens to choose another word.
-"""}[number]

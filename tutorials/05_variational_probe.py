@@ -293,25 +293,8 @@ print("tutorial 5: all assertions hold")
 # 3. Set `log_sigma2` of a new probe to 0, the prior's own value, and fit for 20 steps, then for 600. Why does the
 #    package start at -3?
 #
-# Answers: `hint(1)`, `hint(2)`, `hint(3)`. Try first.
+# Answers, one at a time: `python tutorials/hint.py 5.1`; in a notebook `wb.hint("5.1")`. Try first.
 #
 # ## Where to read next
 # `tinydecouple/method/probe.py`, all of it: you have derived nearly every line. `tests/method/test_probe.py` holds
 # its gradients against autograd. Then tutorial 6.
-
-
-# %%
-def hint(number: int) -> str:
-    """The answer to an exercise."""
-    return {1: """
-The states say nothing, so p = 1/2 and p (1 - p) = 1/4: 1 + n/4 > 100, n > 396. With the logits' noise a few more, and
-more still beside many other features.
-""", 2: """
-L/n rises by 0.04 bits. Weights ten times smaller do the same work, with a sigma ten times smaller: each of the 48
-weights that the data inform costs ln 10 = 2.3 nats more, 48 * 2.3 / 0.69 / 4000 = 0.04 bits per state. A code length
-belongs to a scale.
-""", 3: """
-With sigma 1 the logits' noise has a standard deviation above 4 and drowns the signal: after 20 steps L/n is 0.9
-bits instead of 0.56, after 600 it is 0.43 from either. The start decides how soon the optimum is reached, not where it
-lies.
-"""}[number]

@@ -274,24 +274,8 @@ print("tutorial 6: all assertions hold")
 #    sentence. Is this control cheaper?
 # 3. At 2,000 states layer 1 costs more than $H(Y)$, at 15,000 less. Is the variety there, or not?
 #
-# Answers: `hint(1)`, `hint(2)`, `hint(3)`. Try first.
+# Answers, one at a time: `python tutorials/hint.py 6.1`; in a notebook `wb.hint("6.1")`. Try first.
 #
 # ## Where to read next
 # `tinydecouple/method/codelength.py` and `tests/method/test_codelength.py`; `python -m tinydecouple probe RUN` prints
 # the table of these numbers for any run. Then tutorial 7.
-
-
-# %%
-def hint(number: int) -> str:
-    """The answer to an exercise."""
-    return {1: """
-Hardly: whitened, its 0.6 bits per state fall by 0.01 to 0.02 of them, and layer 0 costs 0.48. A linear probe can read
-less at layer 1, at any scale of its directions.
-""", 2: """
-Hardly: 0.79 bits per state either way, less than 0.01 apart. About 2,500 sentences are too many for 96 features to
-distinguish.
-""", 3: """
-It is there at both: H(Y) is not the null, dealt labels are. These cost 1.1 bits per state at 2,000 states and 0.79 at
-15,000, the true labels 0.9 and 0.6: the states save about 0.2 either way. At 2,000 that is less than the weights cost.
-Neither number is wrong; a code length belongs to a number of states, a probe and a prior.
-"""}[number]

@@ -271,26 +271,8 @@ print("tutorial 7: all assertions hold")
 # 3. Rotate the plain run's states by a random orthogonal matrix $R$ (`h @ R`). Which of these change: code length,
 #    accuracy, the null, the angle to the pretrained run's direction?
 #
-# Answers: `hint(1)`, `hint(2)`, `hint(3)`. Try first.
+# Answers, one at a time: `python tutorials/hint.py 7.1`; in a notebook `wb.hint("7.1")`. Try first.
 #
 # ## Where to read next
 # `tinydecouple/method/subspace.py`, then `evaluation/probe_report.py`, whose table prints angles beside their null
 # (`python -m tinydecouple probe RUN`). Then tutorial 8.
-
-
-# %%
-def hint(number: int) -> str:
-    """The answer to an exercise."""
-    return {1: """
-Centred, the rows are w and -w: their cosine is -1 whatever the states are. As lines they coincide, at angle 0, and that
-cannot change. One-vs-rest probes of two varieties can be compared, but each has another "rest".
-""", 2: """
-It grows, less than one over the root of the number of sentences would have it (which is twofold), since the prior
-holds weights back: of plain's states from 14 to 17 degrees at layer 2, and from 28 to 38 at layer 1, on four quarters
-drawn at random. An angle of 25 degrees may be noise with few tokens and not with many: report n and the null.
-""", 3: """
-Code length, accuracy and null stay, but for noise: the prior N(0, 1) is round, and the posterior, which keeps weights
-independent, nearly so. At layer 2 the code length moved by 0.002 bits, the null by 1.5 degrees. The angle to the
-pretrained run's direction becomes that of a random one, although nothing was learned or lost; here that is hardly
-visible, since 88 degrees was as much to begin with.
-"""}[number]

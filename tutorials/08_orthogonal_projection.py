@@ -316,24 +316,8 @@ print("tutorial 8: all assertions hold")
 # 3. The fresh direction's share of the energy is about 0.001, far below $1/d \approx 0.0104$. Why should a probe's
 #    direction hold *less* than a random one?
 #
-# Answers: `hint(1)`, `hint(2)`, `hint(3)`. Try first.
+# Answers, one at a time: `python tutorials/hint.py 8.1`; in a notebook `wb.hint("8.1")`. Try first.
 #
 # ## Where to read next
 # `tinydecouple/method/projection.py` and `erasure.py` and their tests, then `Decoupler.penalty` in
 # `training/decoupler.py`, the one line under autograd. Then tutorial 9.
-
-
-# %%
-def hint(number: int) -> str:
-    """The answer to an exercise."""
-    return {1: """
-No: on this seed and dev decoupled gains 0.2 over plain, random 0.3, normalised loses 0.5; two seeds of plain differ by
-1.4 (tutorial 4). Tutorial 10 takes three seeds and test;
-there random gains over plain, and for decoupled and normalised no gain is shown.
-""", 2: """
-On other states the means are equal only approximately, and a linear probe regains a little, less with more states. A
-network may use whatever is not linear: after LEACE the classes have one mean, but may differ in covariance.
-""", 3: """
-It tends to Sigma^-1 delta: it avoids axes on which states vary much, since there the noise is large. What separates
-best is often narrow. Hence also the difference in what lies inside, at the same force: 1.2 against 9.3.
-"""}[number]

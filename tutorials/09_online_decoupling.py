@@ -247,24 +247,7 @@ print("tutorial 9: all assertions hold")
 # 3. The probe is fitted to standardised states, the penalty acts on states that are centred and not scaled. Why does
 #    the basis not change by that, and why would $\lambda$'s effect?
 #
-# Answers: `hint(1)`, `hint(2)`, `hint(3)`. Try first.
+# Answers, one at a time: `python tutorials/hint.py 9.1`; in a notebook `wb.hint("9.1")`. Try first.
 #
 # ## Where to read next
 # `tinydecouple/training/decoupler.py`, then the two lines in `training/train.py` that call it. Then tutorial 10.
-
-
-# %%
-def hint(number: int) -> str:
-    """The answer to an exercise."""
-    return {1: """
-The norm inside the frozen basis falls, since the loss asks for that. The network is free to move the
-information to another direction, and a fresh probe shows that it has: with --layer 2 it found the standard nearly as
-cheaply as in plain (0.13 bits per state against 0.11, n 3022, H(Y) 0.72, null 0.98; 0.51 with refreshes). That is why
-the method refreshes.
-""", 2: """
-The angle between bases, beside its null: while it lies above the null, the basis in use is out of date. The cost is
-the seconds of a refresh, printed by the first cell, times the number of refreshes.
-""", 3: """
-standardise subtracts the mean and divides by ONE number, which leaves every direction what it was. The penalty is in
-units of the states, so states of twice the length push against L_MT with the same force but have twice as far to go.
-"""}[number]

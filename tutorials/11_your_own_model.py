@@ -1,11 +1,14 @@
 # %% [markdown]
 # # 11. Your own model
 #
-# **Goal**: put the decoupler on a PyTorch model that knows nothing of this package, in about 20 lines; check it with a
-# fresh probe; put the same lines on a Hugging Face model; and see what changes when the model is large.
+# **Goal**: put the decoupler on a PyTorch model that knows nothing of this package, in about 20 lines; check it with
+# a fresh probe; put the same lines on a Hugging Face model; and see what changes when the model is large.
 #
 # **Before**: tutorials 9 and 10; [training/hook.py](../tinydecouple/training/hook.py), which is short.
 # **Time**: 75 seconds of computing; 30 minutes of reading. **Difficulty**: medium.
+#
+# To use the package from a project of your own, install it once: `pip install -e .` in this checkout. Then
+# `from tinydecouple.training.hook import hold, states_of` works from any folder.
 
 # %%
 import importlib.util
@@ -35,15 +38,15 @@ KEYS, SAMPLE, PROBE_STEPS = (40, 300, 20) if wb.SMOKE else (1500, 2048, 300)
 # ## A model and a corpus that are not ours
 #
 # The corpus: a standard and three dialects of the pseudo-language family. Half of a dialect's words come from the
-# standard's, by regular sound changes. The model: PyTorch's own `TransformerEncoder` with a causal mask, predicting the
-# next word. It has to infer the variety from the words so far, since there is no tag. Every sentence stands in a
+# standard's, by regular sound changes. The model: PyTorch's own `TransformerEncoder` with a causal mask, predicting
+# the next word. It has to infer the variety from the words so far, since there is no tag. Every sentence stands in a
 # template, as in instruction tuning: `please say now : ...`.
 #
 # What a decoupler needs to know of your data is one tuple per batch, `(inputs, mask, y, keys)`:
 # - `inputs`: what your model takes, here a dict as a Hugging Face tokeniser gives it;
 # - `mask` (b, t) bool: the tokens whose states are looked at. **Not** padding, **not** the template;
-# - `y` (b,) int: the variety of each row, 0 being the standard; `keys` (b,): which sentence it is, so that a probe can
-#   keep a sentence's translations on one side of a split.
+# - `y` (b,) int: the variety of each row, 0 being the standard; `keys` (b,): which sentence it is, so that a probe
+#   can keep a sentence's translations on one side of a split.
 
 # %%
 TEMPLATE = "please say now :".split()
@@ -97,9 +100,22 @@ def loss_of(model, inputs, mask):
 # %% [markdown]
 # ## The 20 lines
 #
-# A training loop as you have one, and in it: a refresh now and then, on fresh states from `states_of`; `hold` around
-# the forward pass; the penalty on what was held. `block` is the module whose output is penalised. Between 1 and 20
-# refreshes in a run are usual; the penalty's strength goes with the size of your loss (0.1 nats or so is much).
+# A training loop as you have one, and in it three things that are new:
+#
+# ```text
+# now and then    states_of(model, [block], batches)  ──>  states, varieties  ──>  core.refresh: probe, basis
+# every step      with hold(block) as held: loss      ──>  held.take(): the block's output of this forward pass
+#                 loss + strength * core.penalty(states at the mask)  ──>  backward()
+# ```
+#
+# - **`states_of`** runs the model on some batches and returns the states that a block puts out, with their varieties;
+#   from these `core.refresh` fits its probe anew and takes the basis (tutorial 9);
+# - **`hold`** keeps what the block puts out *during the forward pass of the step*, with its graph, so that a gradient
+#   can flow back; it is a forward hook, a function that PyTorch calls whenever the block has run;
+# - **`core.penalty`** is the number to add to the loss.
+#
+# `block` is the module whose output is penalised. Between 1 and 20 refreshes in a run are usual. The penalty's
+# strength goes with the size of your loss: strength times penalty of 0.1 nats or so is much.
 
 
 # %%
@@ -107,7 +123,7 @@ def finetune(model, block, core, strength, steps=STEPS, refreshes=6, seed=0):
     """Train on the corpus with strength * penalty added; returns the log of the refreshes, and seconds per step."""
     rng, optimizer, log = np.random.default_rng(seed), torch.optim.AdamW(model.parameters(), 2e-3), []
     stream, started = iter(()), time.perf_counter()
-    for step in range(steps):
+    for step in wb.progress(range(steps), "training"):
         if step % -(-steps // refreshes) == 0:  # a refresh
             h, y, _ = states_of(model, [block], batches(rng.choice(train_keys, 150), rng), rng, limit=SAMPLE)
             log.append(core.refresh(h[0], np.minimum(y, 1), rng))  # the standard against the dialects
@@ -150,13 +166,17 @@ for arm, (strength, subspace) in ARMS.items():
 # states without information would cost. `collect` writes the states to a file, and
 # `python -m tinydecouple probe --states FILE` prints the full table for it, on any machine.
 #
-# Expect: after *plain*, at the second block, the labels cost less than H(Y); after *decoupled* clearly more, nearly
-# what dealt labels cost; after *random*, a penalty of the same strength along another direction, little more than
-# after plain. (Other initial weights, seed 7, gave 0.63, 0.88 and 0.64 bits in that order: the same picture, and 0.1
-# bit between seeds. Two seeds carry no interval. The model, words rather than characters, and the batch of 64 rows were
-# settled on while looking at these numbers; with 48 rows the three lay closer, 0.81, 0.97 and 0.87.) The last block
-# comes after the penalty and encodes the variety again, since the next word
-# depends on it; and the losses on dev hardly differ.
+# Expect, in bits per state at the second block, the one that was penalised:
+# - after *plain*: fewer than H(Y);
+# - after *decoupled*: clearly more, nearly what dealt labels cost;
+# - after *random*, a penalty of the same strength along another direction: little more than after plain.
+#
+# The last block comes after the penalty and encodes the variety again, since the next word depends on it. And the
+# losses on dev hardly differ.
+#
+# One control more, which every probe of every model owes: a model of **random weights**. Its states hold the words that
+# it read, and words give a variety away; so it saves some bits, too, though it has learned nothing. Only what a trained
+# model saves beyond that is its own. Here expect little, some hundredths of a bit below the dealt labels.
 
 
 # %%
@@ -170,7 +190,7 @@ def fresh_probe(h, y):
 
 checked, dev_loss = {}, {}
 (wb.RUNS / "own").mkdir(parents=True, exist_ok=True)
-for arm, model in models.items():
+for arm, model in wb.progress({**models, "untrained": new_model()}.items(), "probing"):
     file = wb.RUNS / "own" / f"{arm}.npz"
     blocks = list(model.encoder.layers)
     collect(model, blocks, batches(dev_keys, np.random.default_rng(2)), file, NAMES, np.random.default_rng(3), SAMPLE)
@@ -188,17 +208,26 @@ for arm, second, last in (("plain", 0.73, 0.21), ("decoupled", 0.97, 0.21), ("ra
     wb.show(f"{arm}: fresh probe, second block", checked[arm][1]["code"], second, 0.08, "bits per state")
     wb.show(f"{arm}: fresh probe, last block", checked[arm][BLOCKS - 1]["code"], last, 0.08, "bits per state")
     wb.show(f"{arm}: loss on dev", dev_loss[arm], 4.96, 0.15, "nats per word")
+untrained = checked["untrained"][1]
+wb.show("untrained: fresh probe, second block", untrained["code"], 1, 0.05, "bits per state")
+saved = untrained["dealt"] - untrained["code"]
+wb.show("untrained: saved of what dealt labels cost", saved, 0.05, 0.05, "bits per state")
 
 # %% [markdown]
+# How far may one trust three numbers? Other initial weights (seed 7) gave 0.63, 0.88 and 0.64 bits in that order: the
+# same picture, and 0.1 bit between seeds; two seeds carry no interval. And the model, words rather than characters,
+# and the batch of 64 rows were settled on while looking at these numbers; with 48 rows the three lay closer, 0.81,
+# 0.97 and 0.87.
+#
 # ## The same 20 lines on a Hugging Face model
 #
-# After `pip install transformers` nothing is new: the model takes `**inputs`, the block is `model.model.layers[i]`, and
-# `finetune` is the function above. (GPT-2 calls its blocks `model.transformer.h[i]`; `print(model)` shows yours.) Here
-# it is a Llama of random weights, so nothing is downloaded; without `transformers` the cell is skipped.
+# After `pip install transformers` nothing is new: the model takes `**inputs`, the block is `model.model.layers[i]`,
+# and `finetune` is the function above. (GPT-2 calls its blocks `model.transformer.h[i]`; `print(model)` shows yours.)
+# Here it is a Llama of random weights, so nothing is downloaded; without `transformers` the cell is skipped.
 #
-# With gradient checkpointing, `hold(model.model.layers[i])` works in both of PyTorch's modes, since the block's output
-# leaves the checkpoint. A module *inside* a block, such as `model.model.layers[i].mlp`, runs without a graph in the
-# reentrant mode: the penalty would show in the log and do nothing, so `take` raises. Turn it on with
+# With gradient checkpointing, `hold(model.model.layers[i])` works in both of PyTorch's modes, since the block's
+# output leaves the checkpoint. A module *inside* a block, such as `model.model.layers[i].mlp`, runs without a graph
+# in the reentrant mode: the penalty would show in the log and do nothing, so `take` raises. Turn it on with
 # `gradient_checkpointing_enable({"use_reentrant": False})`.
 
 
@@ -226,11 +255,12 @@ else:
 # %% [markdown]
 # ## What changes at scale: which tokens
 #
-# Template and prompt are the same in every variety, so before the text begins a causal model *cannot* know the variety:
-# those states carry no information, and they are many (here 4 of about 10 tokens, with a system prompt most). Included,
-# they raise the code length towards that of dealt labels, pull the direction towards what distinguishes template from
-# text, and the penalty is spent on them. The other way round, a tag or an instruction that *names* the variety gives it
-# away for free. Leave both out: `mask` marks the text in the variety, and nothing else.
+# Template and prompt are the same in every variety, so before the text begins a causal model *cannot* know the
+# variety: those states carry no information, and they are many (here 4 of about 10 tokens, with a system prompt
+# most). Included, they raise the code length towards that of dealt labels, pull the direction towards what
+# distinguishes template from text, and the penalty is spent on them. The other way round, a tag or an instruction
+# that *names* the variety gives it away for free. Leave both out: `mask` marks the text in the variety, and nothing
+# else.
 #
 # Expect the plain model's second block to look as if it knew less, once the template is counted.
 
@@ -246,11 +276,11 @@ wb.show("fresh probe, template and end symbol included", all_tokens["code"], 0.8
 # ## n against d, and the cost of a refresh
 #
 # A probe of width d has about $Cd$ weights, and the code pays for each. Plant two classes in isotropic noise, four
-# standard deviations apart along one axis, and see what a refresh of 150 Adam steps finds. At n = 8192 and d = 4096 the
-# classes overlap by 2 %, and still the code costs more than H(Y) = 1 bit: most of it is the weights'.
-# So never read a code length at large d without its dealt-labels code (`null_bits` in the log), which is larger still.
-# And the direction: expect the angle to the planted axis to grow with d at the same n, to some 75 degrees at d = 4096.
-# The difference of class means, `subspace="class-means"`, needs no fit and stays near the axis. In real states, whose
+# standard deviations apart along one axis, and see what a refresh of 150 Adam steps finds. At n = 8192 and d = 4096
+# the classes overlap by 2 %, and still the code costs more than H(Y) = 1 bit: most of it is the weights'. So never
+# read a code length at large d without its dealt-labels code (`null_bits` in the log), which is larger still. And the
+# direction: expect the angle to the planted axis to grow with d at the same n, to some 75 degrees at d = 4096. The
+# difference of class means, `subspace="class-means"`, needs no fit and stays near the axis. In real states, whose
 # noise is not isotropic, it is not the direction that separates best (tutorial 7), so compare both.
 #
 # | d | n | seconds per refresh, without and with dealt labels |
@@ -292,12 +322,12 @@ wb.show(f"d = {sizes[-1][0]}, class means: angle to the planted axis", means_ang
 # %% [markdown]
 # ## Several GPUs
 #
-# Under `DistributedDataParallel` every rank must penalise the same basis, and a probe fitted on each rank's own states
-# would give each another. So rank 0 refits and the rest copy: `core.state()` is a dict of tensors and numbers, and
-# `core.restore` takes it. Give `states_of` the inner module, `ddp.module`: a forward pass of `ddp` itself may wait for
-# the other ranks. (With sharded parameters, FSDP, every rank has to run that forward pass; rank 0 then refits.) `hold`
-# is used as before, on a block of `ddp.module`, and `loss_of` calls `ddp`. The penalty is a mean over a rank's own
-# tokens, and DDP averages the gradients.
+# Under `DistributedDataParallel` every rank must penalise the same basis, and a probe fitted on each rank's own
+# states would give each another. So rank 0 refits and the rest copy: `core.state()` is a dict of tensors and numbers,
+# and `core.restore` takes it. Give `states_of` the inner module, `ddp.module`: a forward pass of `ddp` itself may
+# wait for the other ranks. (With sharded parameters, FSDP, every rank has to run that forward pass; rank 0 then
+# refits.) `hold` is used as before, on a block of `ddp.module`, and `loss_of` calls `ddp`. The penalty is a mean over
+# a rank's own tokens, and DDP averages the gradients.
 
 
 # %%
@@ -314,7 +344,7 @@ def refresh_on_rank_0(core, states, rng):
 
 if torch.distributed.is_available() and torch.distributed.is_gloo_available():
     torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
-    p = plant(500, WIDTH, 2, 2.0, np.random.default_rng(0))
+    p = plant(500, WIDTH, 2, 2.0, np.random.default_rng(0))  # 500 states of two Gaussian classes, as in tutorial 5
     one, other = (Decoupler(DecoupleOptions(probe_steps=20), 2, WIDTH) for _ in range(2))
     refresh_on_rank_0(one, lambda: (p.h, p.y), np.random.default_rng(1))
     other.refresh(p.h, p.y, np.random.default_rng(1))
@@ -325,20 +355,20 @@ if torch.distributed.is_available() and torch.distributed.is_gloo_available():
 # ## Mixed precision, LoRA, torch.compile
 #
 # **Mixed precision.** Under autocast a block may return bfloat16. `penalty` and `states_of` widen it to float32 in
-# PyTorch before NumPy sees it, and the gradient comes back in the block's dtype. In float16 add the penalty to the loss
-# *before* `scaler.scale(loss)`: each state's gradient is $\lambda / n$ long, which float16 rounds to 0 for n above some
-# ten thousand if it is not scaled. A state above 65,504 is infinite in float16, and `states_of` says so. Expect the
-# penalty of bfloat16 states within a percent of float32's.
+# PyTorch before NumPy sees it, and the gradient comes back in the block's dtype. In float16 add the penalty to the
+# loss *before* `scaler.scale(loss)`: each state's gradient is $\lambda / n$ long, which float16 rounds to 0 for n
+# above some ten thousand if it is not scaled. A state above 65,504 is infinite in float16, and `states_of` says so.
+# Expect the penalty of bfloat16 states within a percent of float32's.
 #
-# **LoRA.** Only adapters train. The penalty at block $i$ can move only adapters at block $i$ or before it; with all of
-# them after it the held tensor has no gradient, and `take` raises instead of doing nothing. The model has less freedom
-# to give way, so expect to need a larger strength for the same effect; gradient checkpointing with frozen embeddings
-# needs `model.enable_input_require_grads()`.
+# **LoRA.** Only adapters train. The penalty at block $i$ can move only adapters at block $i$ or before it; with all
+# of them after it the held tensor has no gradient, and `take` raises instead of doing nothing. The model has less
+# freedom to give way, so expect to need a larger strength for the same effect; gradient checkpointing with frozen
+# embeddings needs `model.enable_input_require_grads()`.
 #
-# **torch.compile.** The hook is compiled with the model: enter `hold` once, before the first compiled call, around the
-# whole loop, and `take` once per step; `held.clear()` after passes that are no step (the refresh, the loss on dev).
-# The penalty itself is NumPy and stays outside of what is compiled. On a GPU the states at the mask travel to the host
-# and their gradient back, once per step.
+# **torch.compile.** The hook is compiled with the model: enter `hold` once, before the first compiled call, around
+# the whole loop, and `take` once per step; `held.clear()` after passes that are no step (the refresh, the loss on
+# dev). The penalty itself is NumPy and stays outside of what is compiled. On a GPU the states at the mask travel to
+# the host and their gradient back, once per step.
 
 # %%
 core, model = cores["decoupled"], models["decoupled"]
@@ -375,6 +405,7 @@ if not wb.SMOKE:
     assert plain["code"] < plain["dealt"] - 0.2, "there was nothing to take away"
     assert checked["decoupled"][BLOCKS - 1]["code"] < 0.5, "the last block does not make the variety anew"
     assert all_tokens["code"] > plain["code"], "the template does not dilute"
+    assert 0 < saved < (plain["dealt"] - plain["code"]) / 2, "what did training add?"
     assert turned[768, 2048] > turned[768, 8192] < turned[2048, 8192] < turned[4096, 8192], "n against d"
 print("tutorial 11: all assertions hold")
 
@@ -385,23 +416,11 @@ print("tutorial 11: all assertions hold")
 # 3. Your model is an encoder-decoder, and its encoder runs twice per step (two views of a sentence). What does `take`
 #    return, and how do you write the penalty?
 #
-# Answers: `hint(1)`, `hint(2)`, `hint(3)`. Try first.
+# **To write and check.** `states_at`, a forward hook of your own, on a model that returns no states: `python
+# tutorials/check.py T11.1 my_answers.py --new` puts a stub into a file of yours; without `--new` it is checked.
+#
+# Answers, one at a time: `python tutorials/hint.py 11.1`; in a notebook `wb.hint("11.1")`. Try first.
 #
 # ## Where to read next
 # `tinydecouple/training/hook.py`, then `tinydecouple/training/decoupler.py`; for the table over a file of states,
 # `tinydecouple/evaluation/probe_report.py`.
-
-
-# %%
-def hint(number: int) -> str:
-    """The answer to an exercise."""
-    return {1: """
-The next word depends on the variety, and nothing follows the last block that could make the variety anew: loss and
-penalty pull against each other. Either the loss rises or the code length stays low (tutorial 9 saw it at layer 2 of 2).
-""", 2: """
-The basis is fitted to states of random weights, which know the variety only by the words; training then moves the
-variety to other directions, and the penalty goes on emptying an old one. A fresh probe finds the standard.
-""", 3: """
-take returns two tensors, in the order of the runs. Write first, second = held.take() and add the penalties of
-first[mask_1] and second[mask_2]; or concatenate the states at the masks, (n, d), for one mean over all tokens.
-"""}[number]

@@ -3,13 +3,19 @@
 No part of the method is here; it lies in tinydecouple/. Runs go to runs/tutorials/ beside README.md, from whatever
 folder a tutorial is started in: one that is complete is used again, one that was cut off goes on.
 TINYDECOUPLE_SMOKE=1 goes through everything in seconds, in runs/tutorials-smoke/, and learns nothing.
+
+Everything computes with one thread: the arrays are so small that a second thread costs more than it gives (a
+fine-tuning took 54 s with two threads and 42 s with one, on a machine with 2 cores). Where a tutorial needs several
+runs that are not there yet, `together` trains them side by side, one per core.
 """
 
 import dataclasses
 import importlib.util
 import os
+import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +28,12 @@ for stream in (sys.stdout, sys.stderr):  # Arabic, also on a Windows console
 if importlib.util.find_spec("tinydecouple") is None:  # not installed: use the package beside this folder
     sys.path.insert(0, str(ROOT))
 
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):  # before NumPy and PyTorch are imported
+    os.environ.setdefault(name, "1")
+
 import torch  # noqa: E402
+from hint import hint  # noqa: E402, F401   (a tutorial's wb.hint)
+from tqdm import tqdm  # noqa: E402
 
 from tinydecouple.errors import TinyDecoupleError  # noqa: E402
 from tinydecouple.evaluation.score import Direction, group, leakage, mean_chrf, translate  # noqa: E402
@@ -37,6 +48,7 @@ from tinydecouple.training.checkpoint import load_model  # noqa: E402
 SMOKE = os.environ.get("TINYDECOUPLE_SMOKE") == "1"
 RUNS = ROOT / "runs" / ("tutorials-smoke" if SMOKE else "tutorials")
 CPU = torch.device("cpu")
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))  # if NumPy or PyTorch was imported before this
 
 # The small experiment: four cities instead of 25, so that a fine-tuning takes seconds. Chosen on dev, for plain.
 CORPUS = CorpusOptions(varieties="rab,cai,bei,bag")
@@ -53,6 +65,9 @@ ARMS = {  # arm -> what differs from decoupled fine-tuning: options of training,
     "normalised": ({}, {"normalised": True, "strength": 5.0}),  # force: 5 over the length of a state, at first 50
     "weighted": ({"standard_weight": 0.3}, {"strength": 0.0}),
 }
+SHORT = {"epochs": 1, "learning_rate": 1e-3}  # the under-trained setting of tutorial 10
+ARMS |= {f"short-{arm}": (ARMS[arm][0] | SHORT, ARMS[arm][1])
+         for arm in ("plain", "deeper", "deeper-random", "weighted")}
 if SMOKE:
     CORPUS = dataclasses.replace(CORPUS, keys=150, per_variety=30, trickle=5)
     MODEL = ModelOptions(vocabulary=800, width=32, blocks=2)
@@ -87,6 +102,34 @@ def finetuned(arm: str, seed: int = 1) -> Path:
     return RUNS / name
 
 
+def together(arms: Iterable[str], seeds: Iterable[int] = (1, 2, 3)) -> None:
+    """Train the runs of these arms and seeds that are not there, side by side: one thread each, one run per core.
+
+    What `finetuned` gives afterwards is what it would have trained itself, bit for bit.
+    """
+    missing = [f"{arm}-{seed}" for arm in arms for seed in seeds
+               if not (RUNS / f"{arm}-{seed}" / "checkpoint.pt").exists()]
+    cores = os.cpu_count() or 1
+    if SMOKE or len(missing) < 2 or cores < 2:  # `finetuned` does it
+        return
+    pretrained()
+    print(f"training {', '.join(missing)} ...", flush=True)
+    with ThreadPoolExecutor(min(cores, len(missing))) as pool:
+        jobs = [pool.submit(subprocess.run, [sys.executable, str(Path(__file__).resolve()), name],
+                            capture_output=True, text=True, encoding="utf-8") for name in missing]
+        for job in tqdm(as_completed(jobs), total=len(jobs), desc="training", unit=" runs", disable=None, leave=False):
+            done = job.result()
+            if done.returncode:
+                pool.shutdown(wait=False, cancel_futures=True)
+                told = (done.stderr.strip().splitlines() or ["no word why"])[-1]
+                raise TinyDecoupleError(told.removeprefix("tutorial: "))
+
+
+def progress(items: Iterable[Any], what: str) -> Iterator[Any]:
+    """The items, with a bar on a terminal; for loops that take more than two seconds."""
+    return iter(tqdm(items, desc=what, disable=None, leave=False))
+
+
 def _remake(name: str, make: Callable[[Path], None]) -> None:
     run = RUNS / name
     if not (run / "checkpoint.pt").exists():
@@ -95,6 +138,8 @@ def _remake(name: str, make: Callable[[Path], None]) -> None:
         make(run)
         load_model(run, CPU)
     except TinyDecoupleError as error:
+        if "another process" in str(error):  # a tutorial in another window: nothing is wrong with the folder
+            raise TinyDecoupleError(f"{error}; wait for it, then start the tutorial again") from None
         told = str(error).rpartition(";")[0] or str(error)  # without the remedy, which speaks of the command line
         raise TinyDecoupleError(f"{told}; delete the folder {run} and start the tutorial again") from None
 
@@ -146,6 +191,17 @@ def new_figure(width: float = 7, height: float = 3.5) -> Any:
     return Figure(figsize=(width, height), layout="constrained", dpi=100, facecolor="white")
 
 
+@lru_cache
+def shapes_arabic() -> bool:
+    """Whether this matplotlib joins Arabic letters and sets them from right to left; 3.11 does, 3.10 does not.
+
+    Three joined letters are narrower than three that stand alone.
+    """
+    from matplotlib.textpath import TextPath
+    joined, alone = (TextPath((0, 0), text, size=100).get_extents().width for text in ("ببب", "ب"))
+    return joined < 2.5 * alone
+
+
 def save(figure: Any, name: str) -> None:
     """Save a figure under runs/tutorials/figures/, and show it if this is a notebook."""
     path = RUNS / "figures" / f"{name}.png"
@@ -172,3 +228,10 @@ def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackT
 
 
 sys.excepthook = _one_line
+
+if __name__ == "__main__":  # a process of `together`, which has made the pretrained run and is its only reader
+    def pretrained() -> Path:
+        return RUNS / "pretrained"
+
+    for run_name in sys.argv[1:]:
+        finetuned(*(part if i == 0 else int(part) for i, part in enumerate(run_name.rsplit("-", 1))))

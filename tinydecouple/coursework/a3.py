@@ -154,7 +154,7 @@ ASSIGNMENT = Assignment("A3", "subspace and projection", (
           "eraser.E",),
          parts=(("mean", "value"), ("E = left right^T", "value")),
          pick=lambda result, after: (result.mean, result.left @ result.right.T), tolerance=1e-3,
-         hide=("With S = cov(h)…of W cov(h, Z).", "In the coordinates of S's…(mean_c - mean)."),
+         hide=("With S = cov(h)…of S^(-1/2) cov(h, Y).", "In the coordinates of S's…(mean_c - mean)."),
          mistakes=(("this is the orthogonal rejection of the class means' differences: the whitening is missing",
                     of_class_means),
                    ("E is transposed: left and right are swapped", lambda h, y: [None, leace_E(h, y).T]))),

@@ -58,23 +58,24 @@ def leace(h: np.ndarray, y: np.ndarray) -> Eraser:
 
     It changes the states least, in mean square, of all affine maps that make the class means equal.
 
-    With S = cov(h), W = S^(-1/2) and Z the one-hot labels, E = W^+ P W, where P projects onto the
-    columns of W cov(h, Z). THEORY (26): on the fitting sample no affine classifier then has a lower
-    cross-entropy than a constant. In the coordinates of S's eigenvectors W is diagonal; the columns
-    of cov(h, Z) are share_c (mean_c - mean).
+    With S = cov(h), Y the one-hot labels and S^(-1/2) a pseudo-inverse, E = S^(1/2) F F^T S^(-1/2),
+    where F is an orthonormal basis of the columns of S^(-1/2) cov(h, Y). THEORY (26): on the
+    fitting sample no affine classifier then has a lower cross-entropy than a constant. In the
+    coordinates of S's eigenvectors its roots are diagonal; the columns of cov(h, Y) are
+    share_c (mean_c - mean).
     """
     check_states(h, y, half=True)
     mean, variance, axes = principal_axes(h)  # (d,), (r,), (d, r)
     root = np.sqrt(variance)
     shares = np.unique(y, return_counts=True)[1] / len(y)
     covariance = (shares[:, None] * (class_means(h, y) - mean)).T  # (d, C)
-    L, strength, _ = np.linalg.svd(axes.T @ covariance / root[:, None], full_matrices=False)
+    F, strength, _ = np.linalg.svd(axes.T @ covariance / root[:, None], full_matrices=False)
     # strength holds correlations, at most 1, so the threshold for rounding is absolute; whitening
     # enlarges float64's rounding. Centred labels have rank C - 1.
     eps = max(np.finfo(h.dtype).eps, np.finfo(np.float64).eps * root[0] / root[-1])
     rank = int((strength[:len(shares) - 1] > np.sqrt(h.shape[1]) * eps).sum())
-    L = L[:, :rank]
-    return Eraser(mean, axes * root @ L, axes / root @ L)
+    F = F[:, :rank]
+    return Eraser(mean, axes * root @ F, axes / root @ F)
 
 
 def reject_span(h: np.ndarray, y: np.ndarray) -> Eraser:

@@ -6,8 +6,8 @@ and (7) for the loss, (12) for drawing logits, (13) for gradients, (14) to (16) 
 
 Prior "normal":     w_cj ~ N(mu_cj, sigma2_cj), prior N(0, 1).
 Prior "group-normal-jeffreys" (Louizos, Ullrich & Welling 2017):
-                    w_cj = z_j v_cj,  z_j ~ N(mu_zj, sigma2_zj),  v_cj ~ N(mu_cj, sigma2_cj),
-                    prior of v N(0, 1), of z log-uniform: it can switch a feature off for all.
+                    w_cj = z_j b_cj,  z_j ~ N(mu_zj, sigma2_zj),  b_cj ~ N(mu_cj, sigma2_cj),
+                    prior of b N(0, 1), of z log-uniform: it can switch a feature off for all.
 
 The bias is the weight of a last feature that is always 1 and never scaled. A sum of Gaussians is
 Gaussian, so logits can be drawn instead of weights (local reparameterisation, Kingma et al. 2015).
