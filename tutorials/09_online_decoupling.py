@@ -198,7 +198,7 @@ inside = [r["penalty"] for r in logs["deeper"] if "penalty" in r]
 wb.show("deeper: norm inside the basis, first ten steps", np.mean(inside[:10]), 2.5, 0.6)
 wb.show("deeper: norm inside the basis, last ten steps", np.mean(inside[-10:]), 0.35, 0.12)
 tooth = {arm: float(np.median(jumps(arm))) for arm in ("deeper", "deeper-random")}
-wb.show("deeper: norm after a refresh over before", tooth["deeper"], 2.5, 1)
+wb.show("deeper: norm after a refresh over before", tooth["deeper"], 4, 1.5)
 wb.show("deeper-random: norm after a refresh over before", tooth["deeper-random"], 1, 0.3)
 
 # %% [markdown]
