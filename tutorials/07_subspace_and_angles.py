@@ -121,8 +121,8 @@ wb.show("rank of the centred rows, four classes", rank, 3, 0)
 # Singular value decomposition of $\tilde W$ gives orthonormal directions $v_1, v_2, \dots$, in the order of how much
 # the rows differ along them; how much is the *singular value*. The basis is the first $k$ of them, $U = (v_1, \dots,
 # v_k)$ (THEORY (18)). What it means depends on the probe's labels.
-# - **The standard against the rest**, $C = 2$, the paper's wording and the package's default. One direction, $k = 1$:
-#   the difference of the two rows.
+# - **The standard against the rest** (*one-vs-rest*), $C = 2$, the paper's wording and the package's default. One
+#   direction, $k = 1$: the difference of the two rows.
 # - **One class per variety**, $C = 5$ here. Now $v_1$ is where the rows differ *most*, whichever rows: it may separate
 #   Rabat from Baghdad. The standard's own direction is its row against the mean of the others, `standard_row`.
 #
