@@ -45,10 +45,10 @@ def distance(h, y):
 def draw(axis, points, y, start, title):
     """Points in the plane, (n, 2), by class, over where they started; the class means as crosses, and their way."""
     if start is not points:
-        axis.plot(*start.T, ".", color="whitesmoke", markersize=2)
+        axis.plot(*start[::4].T, ".", color="whitesmoke", markersize=3)
     for label, colour, dark in ((1, "tab:cyan", "navy"), (0, "darkgray", "black")):
         here = points[y == label]
-        axis.plot(*here[::2].T, ".", color=colour, markersize=1.5, alpha=0.6)
+        axis.plot(*here[::3].T, ".", color=colour, markersize=1.5, alpha=0.6)
         first, last = start[y == label].mean(axis=0), here.mean(axis=0)
         axis.plot(*np.array([first, last]).T, "-", color=dark, linewidth=1.5)
         axis.plot(*last, "X" if label else "P", color=dark, markersize=10)
@@ -182,7 +182,8 @@ for name, about in (("probe's direction", 1.33), ("INLP, 3 rounds", 1.92), ("cla
 # ## The same in the model's states
 #
 # Layer 2 of the plain run, the standard against the dialects. Look again at the plane of $\delta$ and the probe's
-# direction (lower row): before, after rejection, after LEACE. And ask a fresh probe of all 96 features.
+# direction (lower row): before, after rejection, after LEACE. The black lines are the way of the class means. And ask
+# a fresh probe of all 96 features.
 #
 # Guess first: after one rejection of the direction along which the standard is easiest to distinguish, how much of the
 # way from the code to the null is gone?
