@@ -367,7 +367,7 @@ def hint(number: int) -> str:
     return {1: """
 The norm inside the frozen basis falls, since the loss asks for that. The network is free to move the
 information to another direction, and a fresh probe shows that it has: with --layer 2 it found the standard nearly as
-cheaply as in plain (0.13 bits per state against 0.11, n 3022, H(Y) 0.72, null 0.98; 0.51 with refreshes). That is why
+cheaply as in plain (0.19 bits per state against 0.13, n 3022, H(Y) 0.72, null 0.98; 0.61 with refreshes). That is why
 the method refreshes.
 """, 2: """
 The angle between bases, beside its null: while it lies above the null, the basis in use is out of date. The cost is
