@@ -180,10 +180,10 @@ def test_9_1_a_frozen_basis_lets_the_standard_move(wb, monkeypatch):
     for arm in ("plain", "deeper", "deeper-frozen"):
         s = gather_states(*wb.opened(wb.finetuned(arm)), "dev", 600, np.random.default_rng(0))
         found[arm] = code(standardise(s.h[2])[0], np.minimum(s.y, 1))
-    says(9, 1, "0.13 bits per state against 0.11, n 3022, H(Y) 0.72, null 0.98; 0.51 with refreshes")
-    assert found["deeper-frozen"] == pytest.approx(0.13, abs=0.04)
-    assert found["deeper"] == pytest.approx(0.51, abs=0.04)
-    assert found["plain"] == pytest.approx(0.11, abs=0.04)
+    says(9, 1, "0.19 bits per state against 0.13, n 3022, H(Y) 0.72, null 0.98; 0.61 with refreshes")
+    assert found["deeper-frozen"] == pytest.approx(0.19, abs=0.04)
+    assert found["deeper"] == pytest.approx(0.61, abs=0.04)
+    assert found["plain"] == pytest.approx(0.13, abs=0.04)
 
 
 @pytest.mark.slow

@@ -1,11 +1,12 @@
 # %% [markdown]
 # # 5. The variational probe
 #
-# **Goal**: derive the probe that finds the standard's subspace, check every formula of it on states whose answer is
-# known, and read its posterior weight by weight. Then ask the states of the plain run where they carry the standard.
+# **Goal**: build the probe that finds the standard's subspace. See why its weights are distributions, what they cost
+# and what the cost buys. Check every formula on states whose answer is known. Then ask the states of the plain run
+# where they carry the standard.
 #
-# **Before**: tutorials 1 to 4; the density of a Gaussian; THEORY (6), (7), (12) to (16).
-# **Time**: 15 seconds of computing, 45 minutes of reading. **Difficulty**: hard.
+# **Before**: tutorials 1 to 4; the density of a Gaussian. THEORY (6), (7), (12) to (16) derives it once more.
+# **Time**: 15 seconds of computing, 50 minutes of reading. **Difficulty**: hard.
 
 # %%
 import numpy as np
@@ -20,22 +21,37 @@ from tinydecouple.method.states import standardise
 rng = np.random.default_rng(0)
 
 # %% [markdown]
-# ## Softmax regression, and what it does not say
+# ## The question
 #
-# $h$ is a state of $d$ features, $y$ its class among $C$, $w_c$ the weights of a class; $x$ is $h$ with a last
-# feature 1, so that the bias is a weight too. The logits $l$, the probabilities $p$, the cost of the true label, and
-# its gradient, $Y$ being the one-hot label:
+# A hidden state $h$ is a row of $d$ numbers (tutorial 3). Does it say which variety its token belongs to? A **probe**
+# is a small classifier that is trained on states and predicts their variety. If it succeeds, the states carry the
+# variety. Ours is linear: softmax regression.
 #
-# $$ l_c = \sum_j w_{cj} x_j, \qquad p_c = e^{l_c} / \sum_{c'} e^{l_{c'}} $$
-# $$ CE = -\log p_y = -l_y + \log \sum_{c'} e^{l_{c'}}, \qquad \partial CE / \partial l_c = -Y_c + p_c $$
+# There are $C$ classes. Class $c$ has a row of weights $w_c$. Write $x$ for $h$ with a last feature 1, so that the
+# bias is a weight too. The logits $l$, the probabilities $p$ and the cost of the true label $y$, its *cross-entropy*,
+# are
 #
-# Minimising $CE$ gives one number per weight, a **point estimate**, and that number looks the same whether it rests on
-# 100 states or on 100,000.
+# $$ l_c = \sum_j w_{cj} x_j, \qquad p_c = e^{l_c} / \sum_{c'} e^{l_{c'}}, \qquad CE = -\log p_y $$
 #
-# Plant states with three kinds of features: 4 *useful* ones, in which 3 classes differ; 12 *useless* ones, noise; 4
-# *silent* ones, always 0. Fit a point estimate (the package's probe, its KL weighted by 0) to 100 states. Expect
-# weights on the noise more than half as large as those on the signal, for noise too helps to separate 100 states.
-# Whoever has the weights only cannot know which to believe.
+# Logarithms are natural, so $CE$ is in nats; divided by $\ln 2$ it is in bits.
+
+# %% [markdown]
+# ## What ordinary softmax regression does not say
+#
+# Minimising $CE$ gives one number per weight, a **point estimate**. It looks the same whether it rests on 100 states
+# or on 100,000.
+#
+# Try it on states whose answer is known. `plant(n, d, classes, signal, rng)` draws $n$ states in $d$ features: each
+# class is a Gaussian cloud around its own mean, and `signal` says how far the means lie from their common centre. It
+# returns the states `h`, the classes `y` and `conditional_bits`: what a label still costs, in bits per state, for
+# somebody who knows the clouds exactly.
+#
+# We take 4 such *useful* features, in which 3 classes differ. We add 12 *useless* ones, which are noise, and 4
+# *silent* ones, which are always 0. Then we fit a point estimate to only 100 states. (It is the package's probe with
+# its cost of weights, explained below, switched off.)
+#
+# Expect weights on the noise more than half as large as those on the signal: with 100 states, noise too helps to
+# separate them. Whoever sees only the weights cannot know which to believe.
 
 # %%
 n = 1000 if wb.SMOKE else 4000
@@ -48,48 +64,131 @@ share = np.abs(weights[:, useless]).max() / np.abs(weights[:, useful]).max()
 wb.show("point estimate: largest weight on noise over largest on signal", share, 0.65, 0.3)
 
 # %% [markdown]
-# ## A Gaussian over each weight
+# ## One weight, and everything we believe about it
 #
-# So keep a distribution: before the data the prior $p(w) = N(0, 1)$, after it the posterior $p(w \mid Y, H)$. Bayes'
-# rule holds for every $w$, so it may be averaged over any distribution $q(w)$; add and take away $\log q$ (THEORY
-# (6)):
+# So keep more than a number: keep a distribution, how plausible each value of the weight is. Begin with a single
+# weight, where everything can be computed on a grid and drawn.
 #
-# $$ \log p(Y \mid H) = \log p(Y \mid H, w) + \log p(w) - \log p(w \mid Y, H) \qquad \text{for every } w $$
-# $$ = \mathbb E_q \log p(Y \mid H, w) - \mathbb E_q \log [q(w) / p(w)] + \mathbb E_q \log [q(w) / p(w \mid Y, H)] $$
+# Two classes, one feature, class 1 has probability $e^{wx} / (1 + e^{wx})$. Before any data we believe $w \sim N(0,
+# 1)$: the **prior**. Each labelled state makes some values of $w$ more plausible. Bayes' rule multiplies:
 #
-# The last two terms are the KL divergences of $q$ from the prior and from the posterior, never negative. Drop the
-# last, which cannot be computed (THEORY (7)):
+# $$ p(w \mid Y, H) = p(w)\,p(Y \mid H, w) \,/\, p(Y \mid H) $$
+#
+# The left side is the **posterior**. $p(Y \mid H, w)$ is the probability of all labels under the weight $w$, so minus
+# its logarithm is the sum of the $CE$. The denominator $p(Y \mid H)$ is the average of it over the prior, called the
+# **evidence**.
+#
+# Expect the posterior to narrow as states arrive: a standard deviation of 0.9 after 3 states, 0.6 after 30, 0.2 after
+# 300. The width is what the point estimate did not say.
+
+# %%
+grid = np.linspace(-5, 7, 4001)[:, None]
+cell = float(grid[1, 0] - grid[0, 0])
+toy = np.random.default_rng(1)
+feature = toy.normal(size=300)
+label = toy.random(300) < 1 / (1 + np.exp(-1.5 * feature))  # the true weight is 1.5
+prior = np.exp(-grid[:, 0]**2 / 2) / np.sqrt(2 * np.pi)
+costs = np.logaddexp(0, np.where(label, -1, 1) * feature * grid)  # CE of each label at each weight, (4001, 300)
+posteriors, widths, centres, evidences = {}, {}, {}, {}
+for seen in (3, 30, 300):
+    joint = prior * np.exp(-costs[:, :seen].sum(axis=1))
+    evidences[seen] = -np.log(joint.sum() * cell)  # -log p(Y | H), in nats
+    posteriors[seen] = joint / (joint.sum() * cell)
+    centres[seen] = float((posteriors[seen] * grid[:, 0]).sum() * cell)
+    widths[seen] = float(np.sqrt((posteriors[seen] * (grid[:, 0] - centres[seen])**2).sum() * cell))
+for seen, expected in ((3, 0.91), (30, 0.57), (300, 0.2)):
+    wb.show(f"standard deviation of the posterior after {seen} states", widths[seen], expected, 0.01)
+
+# %% [markdown]
+# ## The trade-off
+#
+# A probe on real states has hundreds of weights, and no grid reaches that far. So *choose* a distribution of a simple
+# form, $q(w) = N(\mu, \sigma^2)$, and bring it near the posterior. What is to be minimised? Two costs:
+# - **misfit**, $\mathbb E_q[\sum_i CE_i]$: draw $w$ from $q$ and see what the labels cost, on average. A wide $q$
+#   often draws a bad weight, so misfit rises with $\sigma$.
+# - **price**, $KL(q \,\|\, p) = \mathbb E_q \log [q(w)/p(w)]$: how far $q$ has moved from the prior, in nats. It is 0
+#   only if $q$ is the prior itself. Every belief that the prior did not hold must be paid for. A narrow $q$ claims to
+#   know much, so the price rises as $\sigma$ falls.
+#
+# Draw both over $\sigma$ for the 30 states, $\mu$ being the posterior's mean. Their sum $L$ has a minimum in between:
+# be as certain as the data warrant, and no more. Expect it at the posterior's own width, and just above
+# $-\log p(Y \mid H)$. The next section says why it can never lie below.
+
+# %%
+sigmas = np.geomspace(0.03, 2, 80)
+price = np.array([vp.weight_kl(np.array([centres[30]]), np.array([2 * np.log(s)])) for s in sigmas])
+bell = np.exp(-((grid[:, 0] - centres[30]) / sigmas[:, None])**2 / 2)  # q on the grid, (80, 4001)
+misfit = bell / bell.sum(axis=1, keepdims=True) @ costs[:, :30].sum(axis=1)
+total = price + misfit
+best = int(total.argmin())
+wb.show("sigma at which L is least, over the posterior's width", sigmas[best] / widths[30], 1, 0.1)
+gap = wb.show("L there, less -log p(Y|H)", total[best] - evidences[30], 0.03, 0.03, "nats")
+if figure := wb.new_figure(10, 3.4):
+    left, right = figure.subplots(1, 2)
+    left.plot(grid[:, 0], prior, color="tab:gray", linestyle="--", label="prior")
+    for seen, colour in ((3, "tab:cyan"), (30, "tab:blue"), (300, "navy")):
+        left.plot(grid[:, 0], posteriors[seen], color=colour, label=f"posterior, {seen} states")
+    left.axvline(1.5, color="black", linewidth=0.8, linestyle=":", label="true weight")
+    left.set(xlabel="weight w", ylabel="plausibility (density)", title="data narrow what we believe", xlim=(-3, 4))
+    right.semilogx(sigmas, price, color="tab:orange", label="price, KL(q || p)")
+    right.semilogx(sigmas, misfit, color="tab:blue", label="misfit, E_q[sum of CE]")
+    right.semilogx(sigmas, total, color="black", label="their sum, L")
+    right.axhline(evidences[30], color="black", linestyle=":", label="-log p(Y|H)")
+    right.plot(sigmas[best], total[best], "ko")
+    right.set(xlabel="sigma of q", ylabel="nats, 30 states", title="as certain as the data warrant", ylim=(0, None))
+    for axes in (left, right):
+        axes.legend()
+    wb.save(figure, "05_tradeoff")
+
+# %% [markdown]
+# ## Why the sum never lies below
+#
+# Take the logarithm of Bayes' rule and solve for the evidence. It holds for every $w$:
+#
+# $$ \log p(Y \mid H) = \log p(Y \mid H, w) + \log p(w) - \log p(w \mid Y, H) $$
+#
+# So it holds on average over any $q$. Average, and add and take away $\log q(w)$ (THEORY (6)):
+#
+# $$ \log p(Y \mid H) = \mathbb E_q \log p(Y \mid H, w) - KL(q \,\|\, p) + KL\big(q \,\|\, p(w \mid Y, H)\big) $$
+#
+# The last term is the distance of $q$ from the posterior. It cannot be computed, but it is never negative. Drop it
+# (THEORY (7)):
 #
 # $$ -\log p(Y \mid H) \;\le\; L(q) = KL(q \,\|\, p) + \mathbb E_q\big[\textstyle\sum_i CE_i\big] $$
 #
-# $-L$ is the *evidence lower bound*. The left side does not depend on $q$, so whatever lowers $L$ brings $q$ nearer
-# to the posterior. Our $q$ is a Gaussian for each weight on its own, $w_{cj} \sim N(\mu_{cj}, \sigma_{cj}^2)$.
+# This is all there is to the *evidence lower bound*, ELBO: it is $-L$. The left side does not depend on $q$. So
+# whatever lowers $L$ lowers exactly what was dropped, and brings $q$ nearer to the posterior. That way of finding a
+# posterior is called *variational*.
 #
-# With six weights and 30 states the evidence can be had, as the mean likelihood over draws from the prior. Expect $L$
-# above it by twenty nats before the fit and by one after: the true posterior is not six independent Gaussians
-# (softmax sees only differences of two classes' weights, so these go together).
+# With many weights, $q$ is a Gaussian for each weight on its own, $w_{cj} \sim N(\mu_{cj}, \sigma_{cj}^2)$. Try six
+# weights and 30 states. There the evidence can still be had, as the mean likelihood over draws from the prior. Expect
+# $L$ twenty-odd nats above it before the fit, and one after. The nat is the price of "each weight on its own": softmax
+# sees only differences of two classes' weights, so their true posterior is not independent.
 
 # %%
 few, small = plant(30, 2, 2, 1.5, rng), vp.new_probe(2, 2)
-prices = np.array([vp.cross_entropy(vp.with_one(few.h) @ w.T, few.y)[0].sum() for w in rng.normal(size=(20_000, 2, 3))])
-evidence = np.log(len(prices)) - np.logaddexp.reduce(-prices)  # -log p(Y | H), in nats
+likelihoods = np.array([vp.cross_entropy(vp.with_one(few.h) @ w.T, few.y)[0].sum()
+                        for w in rng.normal(size=(20_000, 2, 3))])
+evidence = np.log(len(likelihoods)) - np.logaddexp.reduce(-likelihoods)  # -log p(Y | H), in nats
 before = np.log(2) * sum(variational_bits(small, few.h, few.y, rng, samples=1000))
 vp.fit(small, few.h, few.y, rng, steps=1500)
 after = np.log(2) * sum(variational_bits(small, few.h, few.y, rng, samples=1000))
+wb.show("L less -log p(Y|H) before the fit", before - evidence, 23, 4, "nats")
 wb.show("L less -log p(Y|H) after the fit", after - evidence, 1, 0.5, "nats")
 
 # %% [markdown]
-# ## The cost of a weight
+# ## The price in closed form
 #
-# Put $w = \mu + \sigma\epsilon$ into the two densities, take the logarithms, and use $\mathbb E[\epsilon^2] = 1$ and
-# $\mathbb E[w^2] = \mu^2 + \sigma^2$:
+# Put $w = \mu + \sigma\epsilon$, $\epsilon \sim N(0, 1)$, into the two Gaussian densities and take logarithms:
 #
 # $$ \log q(w) - \log p(w) = -\tfrac12 \epsilon^2 - \log \sigma + \tfrac12 w^2 $$
+#
+# Average, with $\mathbb E[\epsilon^2] = 1$ and $\mathbb E[w^2] = \mu^2 + \sigma^2$ (THEORY (14)):
+#
 # $$ KL_w = \tfrac12 \left(\sigma^2 + \mu^2 - 1 - \log \sigma^2\right) $$
 #
-# summed over weights (THEORY (14)). A weight about which nothing is known, $\mu = 0$ and $\sigma = 1$, is free.
-# Certainty costs $-\log \sigma$, size costs $\mu^2/2$. Expect 100,000 draws of the first line to average to the
-# second, to a percent.
+# Read it: a weight about which nothing is known, $\mu = 0$ and $\sigma = 1$, is free. Certainty costs $-\log \sigma$.
+# Size costs $\mu^2/2$. Expect 100,000 draws of the first line to average to the second, to a percent.
 
 # %%
 mu, log_sigma2, eps = rng.normal(size=(3, 5)), rng.normal(size=(3, 5)), rng.normal(size=(100_000, 3, 5))
@@ -97,24 +196,19 @@ drawn = -eps**2 / 2 - log_sigma2 / 2 + (mu + np.exp(log_sigma2 / 2) * eps)**2 / 
 kl_ratio = wb.show("KL, drawn over computed", drawn.sum(axis=(1, 2)).mean() / vp.weight_kl(mu, log_sigma2), 1, 0.01)
 
 # %% [markdown]
-# ## Draw logits, not weights
+# ## The misfit needs noise
 #
-# $\mathbb E_q[CE]$ has no closed form; draw. A logit is a sum of independent Gaussians, so it is Gaussian itself
-# (THEORY (12)):
+# $\mathbb E_q[CE]$ has no closed form. So draw weights, and take what the labels then cost: that is why a variational
+# probe is trained with noise. The noise asks of each weight: may I shake you by $\sigma$ without harm? Where the
+# answer is yes, $\sigma$ grows and the weight gets cheaper.
+#
+# One need not draw all weights. A logit is a weighted sum of independent Gaussians, so it is a Gaussian itself, and
+# one may draw that (THEORY (12)):
 #
 # $$ l_c = m_c + \sqrt{v_c}\,\epsilon_c, \qquad m_c = \sum_j x_j \mu_{cj}, \qquad v_c = \sum_j x_j^2 \sigma_{cj}^2 $$
 #
-# This is *local reparameterisation*. Expect 20,000 draws of the weights to give logits of this mean and variance.
-#
-# Its gain is in the gradient. Let one state's gradient have variance $V$ over the noise, and those of two states
-# covariance $K$. A batch of $n$ sums $n$ variances and $n(n-1)$ covariances, over $n^2$:
-#
-# $$ \mathrm{Var} = V / n + (1 - 1/n)\,K $$
-#
-# With weights drawn once for the batch all states err together: $K > 0$, and no batch is large enough. With logits
-# drawn for each state, $K = 0$. Both are right on average, since $L$ is a sum over states and each term sees only its
-# own logits' distribution. Expect that from 32 to 512 states the variance falls 16-fold with logits, and less than
-# 3-fold with weights.
+# This is called *local reparameterisation*. Expect 20,000 draws of the weights to give logits of this mean and this
+# variance.
 
 # %%
 q = vp.new_probe(3, 20).parameters | {"mu": 0.3 * rng.normal(size=(3, 21))}
@@ -122,7 +216,26 @@ sigma, x = np.exp(q["log_sigma2"] / 2), vp.with_one(h)
 drawn = np.array([x[0] @ (q["mu"] + sigma * rng.normal(size=sigma.shape)).T for _ in range(20_000)])
 m, v = x[0] @ q["mu"].T, x[0]**2 @ sigma.T**2
 mean_error = np.abs((drawn.mean(axis=0) - m) / np.sqrt(v)).max()
+wb.show("mean of logits, drawn less computed, in standard deviations", mean_error, 0, 0.03)
 variance_ratio = wb.show("variance of logits, drawn over computed", (drawn.var(axis=0) / v).mean(), 1, 0.02)
+
+# %% [markdown]
+# ## Why logits and not weights
+#
+# Both are right on average. But a fit follows the *gradient*, and the gradient is noisy. Let one state's gradient have
+# variance $a$ over the noise, and those of two states covariance $b$. The mean over a batch of $n$ states then has
+# variance
+#
+# $$ a / n + (1 - 1/n)\,b $$
+#
+# Draw the weights once for the batch, and all states err together: $b > 0$, and no batch is large enough. Draw logits
+# for each state, and $b = 0$: larger batches are quieter. `draw_noise(parameters, n, rng)` draws the $\epsilon$ for
+# $n$ states, and `forward` turns them into logits.
+#
+# Expect that from 32 to 512 states, 16 times as many, the variance falls more than 9-fold with logits, and less than
+# 3-fold with weights.
+
+# %%
 variances = []
 for size in (32, 128, 512):
     rows, both = rng.permutation(n)[:size], ([], [])
@@ -139,23 +252,28 @@ wb.show("logits drawn: variance at 32 states over 512", falls[1], 14, 5)
 # %% [markdown]
 # ## Backwards
 #
-# Training minimises $\mathcal L = L/N$ on batches: the mean $CE$ of $n$ states, and the KL over $N$, the size of the
-# whole sample. Let $g = (p - Y)/n$ be the gradient at the logits. $m$ is linear in $\mu$. For $v$ we need $\partial
-# l_c / \partial v_c = \epsilon_c / (2\sqrt{v_c})$, so $e = g \odot \epsilon/(2\sqrt v)$ arrives there; and $\partial
-# \sigma^2 / \partial \log \sigma^2 = \sigma^2$. With the gradients of (14) (THEORY (13)):
+# The fit minimises $\mathcal L = L/N$ on batches: the mean $CE$ of the batch's $n$ states, and the KL over $N$, the
+# size of the whole sample. Go backwards, one step at a time.
+# - At the logits: $g = (p - Y)/n$, with $Y$ the one-hot labels.
+# - $m$ is linear in $\mu$, so $\mu$ receives $g^\top x$, and $\mu / N$ from the KL.
+# - At the variances: $\partial l_c / \partial v_c = \epsilon_c / (2\sqrt{v_c})$, so $e = g \odot \epsilon/(2\sqrt v)$.
+# - $\sigma^2$ is a function of $\log \sigma^2$, whose derivative is $\sigma^2$ again.
+#
+# Together (THEORY (13)):
 #
 # $$ \partial \mathcal L / \partial \mu = g^\top x + \mu / N $$
 # $$ \partial \mathcal L / \partial \log \sigma^2 = (e^\top x^2) \odot \sigma^2 + (\sigma^2 - 1) / 2N $$
 #
-# Check every entry, for both priors, in float64 and with the noise held fixed, against $(f(\theta + s) - f(\theta -
-# s)) / 2s$. Two traps. A softmax sums to 1 for any input, so a check through its `.sum()` expects 0, and a backward
-# pass that returns zeros passes; the loss picks the label's entry and is not blind. And differences bless a wrong
-# *forward* pass; hence a value known in advance: $\ln C$ for weights of 0. Expect relative errors below $10^{-6}$.
+# Check every entry against $(\mathcal L(\theta + s) - \mathcal L(\theta - s)) / 2s$, in float64, with the noise held
+# fixed; also for the second prior, which comes below. Two traps. A softmax sums to 1 for any input, so a check through
+# its `.sum()` expects 0, and a backward pass that returns zeros passes; the loss picks the label's entry and is not
+# blind. And differences bless a wrong *forward* pass; hence a value known in advance: with all weights 0 a label costs
+# $\ln 3$. Expect relative errors below $10^{-6}$.
 
 # %%
 worst, step = 0.0, 1e-5
-for prior in vp.PRIORS:
-    at = {name: rng.normal(size=value.shape) for name, value in vp.new_probe(3, 5, prior).parameters.items()}
+for kind in vp.PRIORS:
+    at = {name: rng.normal(size=value.shape) for name, value in vp.new_probe(3, 5, kind).parameters.items()}
     batch = vp.with_one(rng.normal(size=(7, 5))), rng.integers(3, size=7), vp.draw_noise(at, 7, rng), 40
     gradients = vp.loss_and_gradients(at, *batch)[1]
     for name, index in [(key, index) for key, value in at.items() for index in np.ndindex(value.shape)]:
@@ -166,14 +284,16 @@ for prior in vp.PRIORS:
         worst = max(worst, abs(gradients[name][index] - expected) / (abs(expected) + 1e-3))
 wb.show("largest relative error of a gradient", worst, 0, 1e-6)
 nothing = {"mu": np.zeros((3, 6)), "log_sigma2": np.full((3, 6), -60.0)}
-at_zero = vp.loss_and_gradients(nothing, *batch, kl_weight=0)[0]
+at_zero = wb.show("loss with all weights 0, less ln 3", vp.loss_and_gradients(nothing, *batch, kl_weight=0)[0]
+                  - np.log(3), 0, 1e-6, "nats")
 
 # %% [markdown]
 # ## Fit it
 #
-# Draw noise, take the gradient, take a step of Adam with a falling rate: `vp.fit` is this loop, in batches. Expect
-# $L/n$ to fall to a little above $H(Y \mid h)$, known here, which no code undercuts; tutorial 6 is about the
-# difference.
+# Draw noise, take the gradient, take a step of Adam with a falling rate. `vp.fit` is this loop, in batches. A floor is
+# known here: `conditional_bits`, written $H(Y \mid h)$, what a label costs for somebody who knows the clouds. Its
+# ceiling is $H(Y)$, what a label costs for somebody who knows only the classes' shares: $\log_2 3 = 1.58$ bits, for
+# three equal ones. Expect $L/n$ a little above the floor. Tutorial 6 is about the difference.
 
 # %%
 probe, losses, steps = vp.new_probe(3, 20), [], 400 if wb.SMOKE else 800
@@ -182,26 +302,22 @@ for step in range(steps):
     loss, gradients = vp.loss_and_gradients(probe.parameters, x, y, noise, n)
     vp.adam_step(probe, gradients, 0.06 * 0.5 * (1 + np.cos(np.pi * step / steps)))
     losses.append(loss / np.log(2))
+print(f"  n = {n} states, H(Y) = {np.log2(3):.2f} and H(Y|h) = {planted.conditional_bits:.2f} bits per state")
+wb.show("L/n", losses[-1], 0.43, 0.03, "bits per state")
 excess = wb.show("L/n less H(Y|h)", losses[-1] - planted.conditional_bits, 0.06, 0.03, "bits per state")
 
 # %% [markdown]
-# ## What the posterior says
+# ## Where sigma comes to rest
 #
-# Where does $\sigma$ come to rest? For Gaussian noise $\mathbb E[\epsilon f(\epsilon)] = \mathbb E[f'(\epsilon)]$
-# (integrate by parts), and $\partial p_c / \partial \epsilon_c = \sqrt{v_c}\, p_c (1 - p_c)$. So the gradient by
-# $\log \sigma^2$, in expectation and times $N$, is 0 where
+# Set the gradient by $\log \sigma^2$ to 0, in expectation. For Gaussian noise $\mathbb E[\epsilon f(\epsilon)] =
+# \mathbb E[f'(\epsilon)]$ (integrate by parts), and $\partial p_c / \partial \epsilon_c = \sqrt{v_c}\, p_c (1 - p_c)$.
+# Times $N$ that leaves
 #
 # $$ \tfrac12 \sigma_{cj}^2 \sum_i x_{ij}^2\,\mathbb E[p_{ic}(1 - p_{ic})] + \tfrac12 (\sigma_{cj}^2 - 1) = 0 $$
 # $$ 1 / \sigma_{cj}^2 = 1 + \sum_i x_{ij}^2\, \mathbb E[p_{ic}(1 - p_{ic})] $$
 #
-# The prior's precision is 1; each state adds its own, more where the feature is large and the class in doubt. So
-# - a *silent* feature keeps $\mu = 0$ and $\sigma = 1$: the prior, untouched, at no cost;
-# - a *useless* feature has $\mu$ near 0 but a **small** $\sigma$, no larger than a useful one's: the data say that
-#   its weight is about 0, which is knowledge, and costs bits;
-# - a *useful* feature has $|\mu|$ many $\sigma$ from 0.
-#
-# Expect $\sigma = 1$ for silent features, about 0.07 for the noise, and the equation to hold to some percent, Adam's
-# noise.
+# Read it as counting. The prior contributes 1. Each state adds its own part, more where the feature is large and the
+# class in doubt. Expect the equation to hold to some percent, Adam's noise.
 
 # %%
 mu, sigma, doubt = probe.parameters["mu"], np.exp(probe.parameters["log_sigma2"] / 2), np.zeros((n, 3))
@@ -210,53 +326,82 @@ for _ in range(20):
     p /= p.sum(axis=1, keepdims=True)
     doubt += p * (1 - p) / 20
 off_by = np.abs(sigma * np.sqrt(1 + doubt.T @ x**2) - 1).mean()
+wb.show("sigma over the equation's, mean deviation from 1", off_by, 0.01, 0.02)
+
+# %% [markdown]
+# ## What the posterior says, feature by feature
+#
+# So there are three cases, and the posterior distinguishes them where a point estimate could not:
+# - a *silent* feature keeps $\mu = 0$ and $\sigma = 1$. That is the prior, untouched. It costs nothing.
+# - a *useless* feature has $\mu$ near 0 but a **small** $\sigma$. The data say that its weight is about 0. That too is
+#   knowledge, and it costs bits.
+# - a *useful* feature has $|\mu|$ many $\sigma$ from 0.
+#
+# Expect $\sigma = 1$ for silent features and about 0.07 for useless ones. The figure's right panel shows all twenty.
+
+# %%
 wb.show("sigma of silent features", sigma[:, silent].mean(), 1, 0.01)
 wb.show("sigma of useless features", sigma[:, useless].mean(), 0.073, 0.01)
-wb.show("sigma over the equation's, mean deviation from 1", off_by, 0.01, 0.02)
+strongest = (np.abs(mu) / sigma)[:, :-1].max(axis=0)  # over classes, per feature
+wb.show("largest |mu| in sigmas, the weakest useful feature", strongest[useful].min(), 12, 3)
+wb.show("largest |mu| in sigmas, the strongest useless feature", strongest[useless].max(), 2.3, 0.7)
+if figure := wb.new_figure(11, 3.4):
+    left, middle, right = figure.subplots(1, 3)
+    for label, values in zip(("weights drawn once", "logits drawn for each state"), zip(*variances)):
+        left.semilogy(("32", "128", "512"), values, "o-", label=label)
+    left.set(xlabel="states in the batch", ylabel="variance of the gradient by mu", title="logits: noise averages out")
+    middle.plot(losses, color="tab:gray", label="L/n")
+    middle.axhline(np.log2(3), color="tab:green", linestyle="--", label="H(Y)")
+    middle.axhline(planted.conditional_bits, color="black", linestyle="--", label="H(Y|h)")
+    middle.set(xlabel="step", ylabel="bits per state", title="fitting", ylim=(0, 2.2))
+    for kind, where in (("useful", useful), ("useless", useless), ("silent", silent)):
+        right.errorbar(np.arange(20)[where], mu[0, :-1][where], sigma[0, :-1][where], fmt="o", label=kind, capsize=2)
+    right.set(xlabel="feature", ylabel="weight of class 0, mu ± sigma", title="the posterior", ylim=(-2.2, 2.9),
+              xticks=(0, 5, 10, 15))
+    right.legend(ncols=3, loc="upper center", columnspacing=1, handletextpad=0.2)
+    left.legend(loc="center left")
+    middle.legend()
+    wb.save(figure, "05_probe")
 
 # %% [markdown]
 # ## A prior that switches features off
 #
-# Under $N(0, 1)$ the knowledge that a feature is useless costs bits in each of its weights. The group prior gives a
-# feature one scale for all classes, with a log-uniform prior (THEORY (15)):
+# Under $N(0, 1)$ the knowledge that a feature is useless costs bits in each of its weights. A second prior, the *group
+# prior*, gives each feature one scale $z_j$ for all classes (THEORY (15)):
 #
-# $$ w_{cj} = z_j v_{cj}, \qquad z_j \sim N(\mu_{zj}, \sigma_{zj}^2), \qquad p(z) \propto 1/|z| $$
-# $$ KL(z_j) = f(\alpha_j), \qquad \alpha_j = \sigma_{zj}^2 / \mu_{zj}^2 $$
+# $$ w_{cj} = z_j u_{cj}, \qquad z_j \sim N(\mu_{zj}, \sigma_{zj}^2) $$
+# $$ p(z) \propto 1/|z|, \qquad p(u) = N(0, 1) $$
 #
-# Everything above holds with $x = h \odot z$, a $z$ drawn for each state; the gradient by $z$ is that by $x$, times
-# $h$ (checked above). $dz/|z|$ does not change if $z$ is scaled, so the KL of $z_j$ depends on $\alpha_j$ alone; it
-# falls to 0, but for a constant, as $\alpha_j$ grows (THEORY (16)): a scale that is all noise is free. And where $z_j
-# \approx 0$ hides the feature, $v_{cj}$ may go back to *its* prior. So a feature that gains less than its weights
-# cost is best switched off, $\log \alpha_j > 3$. Expect that of all useless features but one or two, and of no useful
-# one.
+# (THEORY writes $v$ for this $u$.) Everything above holds with $x = h \odot z$, a $z$ drawn for each state. The
+# gradient by $z$ is that by $x$, times $h$; it was checked above.
+#
+# The prior of $z$ does not change if $z$ is scaled. So the price of $z_j$ depends on $\alpha_j = \sigma_{zj}^2 /
+# \mu_{zj}^2$ alone (THEORY (16)), and falls as $\alpha_j$ grows: a scale that is all noise is cheapest. And where $z_j
+# \approx 0$ hides the feature, $u_{cj}$ may go back to *its* prior, for free. So a feature that gains less than its
+# weights cost is best **switched off**; the package counts it as off where $\log \alpha_j > 3$.
+#
+# Expect that of all useless features but one or two, and of no useful one.
 
 # %%
 sparse = vp.fit(vp.new_probe(3, 20, "group-normal-jeffreys"), h, y, rng, steps=600 if wb.SMOKE else 1500)
 off = sparse.switched_off()
 wb.show("useless features switched off, of 12", off[useless].sum(), 11, 1)
-if figure := wb.new_figure(11, 3.3):
-    left, middle, right = figure.subplots(1, 3)
-    for label, values in zip(("weights drawn once", "logits drawn for each state"), zip(*variances)):
-        left.semilogy(("32", "128", "512"), values, "o-", label=label)
-    left.set(xlabel="states in the batch", ylabel="variance of the gradient by mu", title="local reparameterisation")
-    middle.semilogx(losses, color="tab:gray", linewidth=0.8, label="loss")
-    middle.axhline(planted.conditional_bits, color="black", linestyle="--", label="H(Y|h)")
-    middle.set(xlabel="step", ylabel="bits per state", title="fitting, normal prior")
-    for kind, where in (("useful", useful), ("useless", useless), ("silent", silent)):
-        right.errorbar(np.arange(20)[where], mu[0, :-1][where], sigma[0, :-1][where], fmt="o", label=kind, capsize=2)
-    right.set(xlabel="feature", ylabel="weight of class 0, mu ± sigma", title="posterior, normal prior")
-    for axes in (left, middle, right):
-        axes.legend(fontsize="small")
-    wb.save(figure, "05_probe")
+wb.show("useful features switched off, of 4", off[useful].sum(), 0, 0)
 
 # %% [markdown]
 # ## The states of the plain run
 #
-# Now target pieces of the plain run, the standard (class 0) against the four dialects. They are *standardised*,
-# centred and divided by one number, since what $N(0, 1)$ means depends on the scale of $h$. A fifth of the
-# *sentences* is held out, five times. Always answering "dialect" is right four times in five. Expect the probe three
-# points above that at layer 1, and without error at layer 2, the last: from that state the next piece is chosen, and
-# by then attention has brought it the tag of the variety.
+# Now a model. `gather_states(model, tokenizer, corpus, split, per_variety, rng)` runs sentences of a split through it
+# and keeps the states of their target pieces at every layer, some thousands per variety. It leaves out tags and the
+# end symbol, which would give the variety away. It returns the states `h` by layer, the variety `y` of each (0 is the
+# standard), and `keys`, the sentence each comes from. Layer 0 is the embedding; layer 2 is the last of this model.
+#
+# We ask for the standard (class 0) against the four dialects (class 1). The states are first *standardised*, centred
+# and divided by one number, since what $N(0, 1)$ means for a weight depends on the scale of $h$. A fifth of the
+# *sentences* is held out, five times. Always answering "dialect" is right four times in five, so accuracy is read
+# above that.
+#
+# Write down what you expect at layers 1 and 2 before you run the cell.
 
 # %%
 states = gather_states(*wb.opened(wb.finetuned("plain")), "train", 60 if wb.SMOKE else 3000, rng)
@@ -269,14 +414,22 @@ wb.show("layer 1, held-out accuracy less the constant's", gain[1], 2.8, 1.5, "po
 wb.show("layer 2, held-out accuracy less the constant's", gain[2], 20, 2.5, "points")
 
 # %% [markdown]
+# Three points above the constant at layer 1. At layer 2 nearly without error. From the last layer's state the next
+# piece is chosen, and by then attention has brought it the tag of the variety to be written.
+#
+# **What does the probe measure, then?** How much a *linear* classifier can use of the variety in these states, and, by
+# its $\sigma$, how sure it may be of each weight. Not whether the model itself uses it.
+#
 # ## What you have learned, as assertions
 
 # %%
+assert widths[3] > widths[30] > widths[300], "data should narrow the posterior"
+assert (total >= evidences[30]).all() and gap < 0.1, "L must lie above -log p(Y|H), and near it at its minimum"
 assert before > after > evidence, "L must lie above the evidence, and fall in the fit"
 assert abs(kl_ratio - 1) < 0.02, "the KL of Gaussians is not (14)"
 assert mean_error < 0.04 and abs(variance_ratio - 1) < 0.04, "logits are not distributed as weights make them"
 assert falls[1] > 9 > 4 > falls[0], "noise drawn for each state averages out, weights drawn once do not"
-assert worst < 1e-6 and abs(at_zero - np.log(3)) < 1e-6, "a gradient or the forward pass is wrong"
+assert worst < 1e-6 and abs(at_zero) < 1e-6, "a gradient or the forward pass is wrong"
 assert 0 < excess < (0.3 if wb.SMOKE else 0.1), "L/n lies above H(Y|h), and near it"
 assert sigma[:, silent].min() > 0.99 and sigma[:, useless].max() < 0.25, "sigma does not say what is known"
 assert off_by < 0.1, "sigma does not rest where its gradient is 0"
@@ -287,6 +440,14 @@ print("tutorial 5: all assertions hold")
 
 # %% [markdown]
 # ## Exercises
+#
+# **Write and check.** Put `import numpy as np` and a function `weight_kl(mu, log_sigma2)` into a file `my_answers.py`:
+# the price in closed form, summed over all weights, in nats. You are given $\log \sigma^2$, not $\sigma$. Then
+# `python tutorials/check.py A1.2 my_answers.py` tries it on inputs of its own. If it holds, go on with A1.3,
+# `cross_entropy(logits, y)`: the nats (n,) and their gradient (n, C), $p - Y$. What each is to return stands in
+# [A1.md](assignments/A1.md).
+#
+# **Think and try.**
 # 1. How many states until a useless feature of variance 1 has $\sigma < 0.1$, with two equally likely classes? Use
 #    the equation for $1/\sigma^2$, then check with a fit.
 # 2. Multiply the planted states by 10 and fit again with 1,500 steps. What happens to $L/n$, and why by so much?

@@ -1,14 +1,16 @@
 # %% [markdown]
 # # 6. Code length, and why accuracy is not enough
 #
-# **Goal**: read the probe's bound $L$ as the length of a message, know what to compare it with, and see how
+# **Goal**: read the probe's bound $L$ as the length of a message. Know what to compare a code length with, and see how
 # accuracy, and code lengths too, can mislead. Then measure, layer by layer, how many bits the standard costs in the
-# states of two models.
+# states of several models, one of which has learned nothing.
 #
 # **Before**: tutorial 5; THEORY (7) to (11) and (16).
-# **Time**: 20 seconds of computing, 40 minutes of reading. **Difficulty**: hard.
+# **Time**: 20 seconds of computing, 45 minutes of reading. **Difficulty**: hard.
 
 # %%
+from dataclasses import asdict
+
 import numpy as np
 import workbench as wb
 
@@ -17,6 +19,7 @@ from tinydecouple.method import codelength as cl
 from tinydecouple.method import probe as vp
 from tinydecouple.method.planted import plant
 from tinydecouple.method.states import standardise
+from tinydecouple.model.transformer import Transformer
 
 rng = np.random.default_rng(0)
 
@@ -42,54 +45,94 @@ def accuracy(probe: vp.VariationalProbe, h: np.ndarray, y: np.ndarray) -> float:
     return 100 * float(((vp.with_one(h) @ probe.parameters["mu"].T).argmax(axis=1) == y).mean())
 
 
+def measured(what: str, y: np.ndarray) -> None:
+    """Print what every code length belongs to: the number of labels, and their entropy."""
+    print(f"{what}: n = {len(y)}, H(Y) = {cl.entropy_bits(y) / len(y):.3f} bits per state")
+
+
+# %% [markdown]
+# ## Two things to read beside every code length
+#
+# A label of probability $p$ costs $-\log_2 p$ bits: that is how long its word is in the best code. So for $n$ labels
+# of $C$ classes:
+# - if nothing is known but $C$, they cost $n \log_2 C$, the uniform code;
+# - if the classes' shares $\pi_c$ are known, they cost $nH(Y)$, with $H(Y) = -\sum_c \pi_c \log_2 \pi_c$, the
+#   *entropy*. It is never larger (THEORY (9)).
+#
+# Whoever sees the states too may need less. How much less is what this tutorial measures. **A code length says
+# something only beside $n$ and $H(Y)$**, so each cell below prints both.
+
 # %% [markdown]
 # ## A message
 #
-# A label of probability $p$ costs $-\log_2 p$ bits: that is how long its word is in the best code. Somebody who has
-# the states $H$ wants the labels $Y$. You fit a probe to them, posterior $q$, and send (Hinton & van Camp 1993):
-# 1. weights $w$ drawn from $q$, which cost $-\log p(w)$ under the prior, to any precision;
+# Somebody has the states $H$ and wants the labels $Y$. You have both. You fit a probe, posterior $q$, and send (Hinton
+# & van Camp 1993):
+# 1. weights $w$ that you draw from $q$, rounded finely; they cost $-\log p(w)$ under the prior;
 # 2. the labels, given $w$: $-\log p(Y \mid H, w)$, the cross-entropy.
 #
 # The receiver now has $H$, $Y$ and $w$, so can repeat your fit, seed and all, and find $q$. Which $w$ you drew was
-# your free choice, worth $-\log q(w)$ bits: you could have hidden another message in it. Those **bits come back**.
-# The expected cost is
+# your free choice, worth $-\log q(w)$ bits: you could have hidden another message in it. Those **bits come back**. On
+# average the message costs
 #
 # $$ \mathbb E_q[-\log p(w) - \log p(Y \mid H, w) + \log q(w)] = KL(q \,\|\, p) + \mathbb E_q[CE] = L(q) $$
 #
-# the bound of tutorial 5 (THEORY (8)). With natural logarithms it comes in nats; over $\ln 2$, in bits. Check it by
-# sending: 1,000 draws of all weights of a probe fitted to 500 planted states. `variational_bits` draws logits
-# instead; expect the same to a percent.
+# That is the bound of tutorial 5 (THEORY (8)). So the ELBO's two parts are two parts of a message: the price is what
+# the weights cost, the misfit what the labels still cost. With natural logarithms it comes in nats; over $\ln 2$, in
+# bits.
+#
+# Check it by sending: 1,000 draws of all 68 weights of a probe fitted to 500 planted states of 4 classes.
+# `variational_bits` computes the KL and draws logits. Expect the same to a percent. The figure shows the message for
+# weights rounded to a thousandth: sent, sent, and back.
 
 # %%
 planted = plant(500 if wb.SMOKE else 8000, 16, 4, 2.0, rng)
 h, y = planted.h[:500], planted.y[:500]
+measured("planted states", y)
 probe = fitted(h, y)
-kl, expected = cl.variational_bits(probe, h, y, rng, samples=1000)
+kl, misfit = cl.variational_bits(probe, h, y, rng, samples=1000)
 mu, sigma, sent = probe.parameters["mu"], np.exp(probe.parameters["log_sigma2"] / 2), []
+constant = np.log(2 * np.pi) / 2 + np.log(1000)  # of a Gaussian's -log density, of rounding to a thousandth
 for _ in range(1000):
     eps = rng.normal(size=mu.shape)
     w = mu + sigma * eps
-    prices = w**2 / 2 - eps**2 / 2 - np.log(sigma)  # -log p(w) + log q(w)
-    sent.append((prices.sum() + vp.cross_entropy(vp.with_one(h) @ w.T, y)[0].sum()) / np.log(2))
-message = wb.show("mean message over L", np.mean(sent) / (kl + expected), 1, 0.01)
+    sent.append([(w**2 / 2 + constant).sum(), vp.cross_entropy(vp.with_one(h) @ w.T, y)[0].sum(),
+                 -(eps**2 / 2 + np.log(sigma) + constant).sum()])  # -log p(w), -log p(Y|H,w), log q(w)
+for_weights, for_labels, back = np.mean(sent, axis=0) / np.log(2) / len(y)
+wb.show("sent for the weights", for_weights, 1.58, 0.03, "bits per state")
+wb.show("sent for the labels", for_labels, 0.65, 0.05, "bits per state")
+wb.show("comes back", -back, 1.32, 0.05, "bits per state")
+net = wb.show("cost of the message", for_weights + for_labels + back, 0.92, 0.05, "bits per state")
+message = wb.show("cost of the message over L", net * len(y) / (kl + misfit), 1, 0.01)
+if figure := wb.new_figure(7, 2.6):
+    axis = figure.subplots()
+    axis.barh("weights, sent", for_weights, color="tab:orange")
+    axis.barh("labels, sent", for_labels, left=for_weights, color="tab:blue")
+    axis.barh("choice of weights, comes back", -back, left=net, color="tab:green", alpha=0.6)
+    axis.barh("cost: L/n", net, color="black")
+    axis.axvline(2, color="black", linestyle="--", linewidth=0.8)
+    axis.text(1.98, 3, "uniform code, 2 bits", ha="right", va="center")
+    axis.invert_yaxis()
+    axis.set(xlabel="bits per state", title="a message of 500 labels, weights to a thousandth")
+    wb.save(figure, "06_message")
 
 # %% [markdown]
 # ## The posterior's mean is no code
 #
-# Published code often reports the cross-entropy at the mean weights, $CE(\mu)$. Cross-entropy is convex in the
-# logits, these are linear in $w$; by Jensen's inequality $\mathbb E_q[CE(w)] \ge CE(\mu)$. By how much? Expand to
-# second order, and take $\sigma$ from tutorial 5, where $1/\sigma^2$ is 1 and the curvature $H_{jj}$ of the
-# cross-entropy:
+# Published code often reports the cross-entropy at the mean weights, $CE(\mu)$. It is too low. Cross-entropy is convex
+# in the logits, and these are linear in $w$; by Jensen's inequality $\mathbb E_q[CE(w)] \ge CE(\mu)$.
 #
-# $$ \mathbb E_q[CE] - CE(\mu) \approx \tfrac12 \sum_j \sigma_j^2 H_{jj} = \tfrac12 \sum_j (1 - \sigma_j^2) $$
+# By how much? Expand to second order in $w - \mu$. Let $A_j$ be the second derivative of the summed cross-entropy by
+# weight $j$. By tutorial 5 $1/\sigma_j^2 = 1 + A_j$, so
 #
-# **half a nat for every weight the data inform**. Expect that to hold within a tenth. And expect $CE(\mu)/n$ *below*
-# $H(Y \mid h)$, by 0.1 bits give or take the luck of 500 states, though no code undercuts it in the mean: nobody can
-# send exact weights at the cost of blurred ones.
+# $$ \mathbb E_q[CE] - CE(\mu) \approx \tfrac12 \sum_j \sigma_j^2 A_j = \tfrac12 \sum_j (1 - \sigma_j^2) $$
+#
+# **half a nat for every weight that the data inform**. Expect that to hold within a tenth. And expect $CE(\mu)/n$
+# *below* $H(Y \mid h)$, by 0.1 bits give or take the luck of 500 states, although no code undercuts that on average.
+# Nobody can send exact weights at the cost of blurred ones.
 
 # %%
 at_mean = vp.cross_entropy(vp.with_one(h) @ mu.T, y)[0].sum() / np.log(2)
-jensen = (expected - at_mean) / ((1 - sigma**2).sum() / 2 / np.log(2))
+jensen = (misfit - at_mean) / ((1 - sigma**2).sum() / 2 / np.log(2))
 wb.show("E_q[CE] less CE at the mean, over half a nat per weight", jensen, 1, 0.1)
 undercut = wb.show("CE at the mean, less H(Y|h)", at_mean / 500 - planted.conditional_bits, -0.1, 0.09,
                    "bits per state")
@@ -97,40 +140,42 @@ undercut = wb.show("CE at the mean, less H(Y|h)", at_mean / 500 - planted.condit
 # %% [markdown]
 # ## More states, fewer bits per state
 #
-# Here the linear model is true, so $L/n$ falls to $H(Y \mid h)$. Above it is the cost of the weights, by (14) $-\log
-# \sigma$ and a constant; and as $\sigma$ falls like $1/\sqrt n$, a weight costs $\frac12 \log_2 n$ bits and a
-# constant: 16 times the states, 2 bits more per weight. Divided by $n$ this vanishes, slowly. So **a code length
-# belongs to a number of states**: compare at equal $n$ only. Expect 0.27 bits above $H(Y \mid h)$ at 500 states, 0.04
-# at 8,000.
+# A weight is bought once and serves all labels. By (14) it costs $-\log \sigma$ and a constant. As $\sigma$ falls like
+# $1/\sqrt n$, that is $\frac12 \log_2 n$ bits and a constant: 16 times the states, 2 bits more per weight. Divided by
+# $n$ it vanishes, slowly. Here the linear model is true, so $L/n$ falls to $H(Y \mid h)$.
+#
+# So **a code length belongs to a number of states**: compare at equal $n$ only. Expect 0.27 bits above $H(Y \mid h)$
+# at 500 states, 0.04 at 8,000.
 
 # %%
 sizes = [125, 250, 500] if wb.SMOKE else [500, 2000, 8000]
 parts = {}
 for n in sizes:
+    measured("planted states", planted.y[:n])
     probe = fitted(planted.h[:n], planted.y[:n])
     logits = vp.with_one(planted.h[:n]) @ probe.parameters["mu"].T
     parts[n] = [bits / n for bits in (*cl.variational_bits(probe, planted.h[:n], planted.y[:n], rng),
                                       vp.cross_entropy(logits, planted.y[:n])[0].sum() / np.log(2))]
 over = [parts[n][0] + parts[n][1] - planted.conditional_bits for n in sizes]
+wb.show("H(Y|h)", planted.conditional_bits, 0.65, 0.01, "bits per state")
 wb.show("L/n less H(Y|h) at 500 states", over[0], 0.27, 0.08, "bits per state")
 wb.show("L/n less H(Y|h) at 8,000 states", over[-1], 0.04, 0.03, "bits per state")
 
 # %% [markdown]
 # ## A probe on nothing at all
 #
-# Labels sent blindly cost $n \log_2 C$ (the uniform code); if the shares $\pi_c$ of the classes are known, less
-# (THEORY (9)):
-#
-# $$ nH(Y) = -n \sum_c \pi_c \log_2 \pi_c \;\le\; n \log_2 C, \qquad \text{compression} = nH(Y) / L $$
-#
-# Take 4,000 states of pure noise, and labels that are 1 four times in five. Expect an accuracy of 80 %, and $L$ a
-# quarter *below* the uniform code, for nothing: the bias has learned the share. Against $nH(Y)$, which knows it too,
-# there is a loss of 5 %, the cost of useless weights. A slip seen in published code, nats divided into bits,
-# multiplies by $1/\ln 2 = 1.44$, and nothing becomes a finding.
+# Divide a blind code by the one with states, and call it *compression*. But which blind code? Take 4,000 states of
+# pure noise, and labels that are 1 four times in five. There is nothing to find. Expect an accuracy of 80 %, and:
+# - against the uniform code $L$ seems to save a quarter, for nothing: the bias has learned the share;
+# - against $nH(Y)$, which knows the share too, there is a *loss* of 5 %, the cost of useless weights. So
+#   $\text{compression} = nH(Y) / L$ here and in the package;
+# - a slip seen in published code, nats divided into bits, multiplies by $1/\ln 2 = 1.44$, and nothing becomes a
+#   finding.
 
 # %%
 n = 1000 if wb.SMOKE else 4000
 noise, unequal = rng.normal(size=(n, 16)), (rng.random(n) < 0.8).astype(int)
+measured("noise", unequal)
 probe = fitted(noise, unequal)
 bits = sum(cl.variational_bits(probe, noise, unequal, rng))
 hit = wb.show("noise: accuracy", accuracy(probe, noise, unequal), 80, 2, "%")
@@ -141,34 +186,59 @@ slip = wb.show("noise: n H(Y) in bits over L in nats", cl.compression(bits * np.
 # %% [markdown]
 # ## Labels dealt at random
 #
-# Many features, few states: 150 states of noise with 96 features, and fair coins for labels. Points in $d$ dimensions
-# can be split in every way by a plane if there are no more than $d + 1$ of them, and in most ways up to $2(d + 1)$
-# (Cover 1965). So expect an accuracy above 90 % on the states fitted, 50 % on fresh ones, and a code length of more
-# than twice the one bit that a coin costs. Held-out accuracy sees through this as well; but it does not say how
-# *much* had to be learned, and is blind where a constant is right four times in five.
+# Now many features and few states: 150 states of noise with 96 features, and fair coins for labels. Points in $d$
+# dimensions can be split in every way by a plane if there are no more than $d + 1$ of them, and in most ways up to
+# $2(d + 1)$ (Cover 1965). So a probe can memorise coins.
 #
-# Hence the **control**: deal the same labels out at random, and fit again (THEORY (11)). $\text{selectivity} =
-# L(\text{dealt}) - L$ is what the states have saved, not the probe. **The dealt-labels code,
-# not $nH(Y)$, is the null**: a code above $nH(Y)$ may still save a great deal.
+# Expect an accuracy above 90 % on the states fitted, 50 % on fresh ones, and a code length of more than twice the one
+# bit that a coin costs. Held-out accuracy sees through this as well. But it does not say how *much* had to be learned,
+# and it is blind where a constant is right four times in five.
 
 # %%
 wide, coins = rng.normal(size=(150, 96)), rng.integers(2, size=150)
+measured("coins", coins)
 probe = fitted(wide, coins)
 memorised = wb.show("coins: accuracy on the states fitted", accuracy(probe, wide, coins), 93, 5, "%")
 fresh = accuracy(probe, rng.normal(size=(5000, 96)), rng.integers(2, size=5000))
+wb.show("coins: accuracy on fresh states", fresh, 50, 3, "%")
 coin_bits = wb.show("coins: L/n", sum(cl.variational_bits(probe, wide, coins, rng)) / 150, 2.3, 0.3, "bits per state")
+
+# %% [markdown]
+# ## The null, and selectivity
+#
+# Coins cost 2.4 bits, and $nH(Y)$ says 1. So a code above $nH(Y)$ does not show that the states say nothing. It may
+# only show that weights are dear. What would labels cost if the states could not help? Deal the *same* labels out at
+# random over the states, and fit again: that is the **null** (Hewitt & Liang 2019). What the states save is
+#
+# $$ \text{selectivity} = L(\text{dealt labels}) - L(\text{labels}) $$
+#
+# (THEORY (11)), in bits. `null_bits` computes the first term. **From here on every code length stands beside its
+# dealt-labels null.**
+#
+# Coins are such labels already, so there is nothing to save. Deal them six times. Expect the six nulls around the
+# coins' own code, and a selectivity of about 0. Expect them to differ among themselves by a few tenths of a bit, for
+# 150 states leave much to luck; with thousands they differ in the third digit.
+
+# %%
+dealt_coins = [null(wide, coins) for _ in range(6)]
+wb.show("coins: six nulls, dealt labels", dealt_coins, 2.45, 0.45, "bits per state")
+coin_saved = wb.show("coins: selectivity, by their mean", cl.selectivity_bits(coin_bits, np.mean(dealt_coins)), 0, 0.3,
+                     "bits per state")
 
 # %% [markdown]
 # ## The group prior's constant
 #
-# The log-uniform prior is no density. Cut it to $e^{-a} \le |z| \le e^{a}$ and it is one, $p(z) = 1 / (4a|z|)$. The
-# KL of a scale from it is, with $z = \mu + \sigma\epsilon$ and forgetting the sliver of $q$ outside the cut,
+# (For those who use the group prior of tutorial 5; the others may skip to the next section.)
+#
+# The log-uniform prior is no density: it does not integrate to 1. Cut it to $e^{-a} \le |z| \le e^{a}$ and it is one,
+# $p(z) = 1 / (4a|z|)$. The KL of a scale from it is, with $z = \mu + \sigma\epsilon$ and forgetting the sliver of $q$
+# outside the cut,
 #
 # $$ \mathbb E_q[\log q - \log p] = -\tfrac12 \log(2 \pi e \sigma^2) + \log 4a + \mathbb E \log |z| $$
 #
-# Expect it to exceed (16) by $\log 4a - 2.05$ nats for *every* $\mu$ and $\sigma$ (for pure noise $\mathbb E \log|z|
-# = \log \sigma - 0.635$): 1.63 nats at $a = 10$, and without bound as $a$ grows. With 96 features that is 226 bits or
-# any other number. So compare such lengths with each other, same $d$, and never with $nH(Y)$.
+# Expect it to exceed (16) by $\log 4a - 2.05$ nats for *every* $\mu$ and $\sigma$ (for pure noise $\mathbb E \log|z| =
+# \log \sigma - 0.635$): 1.63 nats at $a = 10$, and without bound as $a$ grows. With 96 features that is 226 bits, or
+# any other number. So compare such lengths with each other, at the same $d$, and never with $nH(Y)$.
 
 # %%
 above = []
@@ -179,25 +249,26 @@ for m, s in ((1, 0.1), (0.05, 0.5), (2, 1)):
 wb.show("KL from a proper prior (a = 10) less (16), three scales", above, 1.63, 0.03, "nats")
 
 # %% [markdown]
-# ## Prequential code, and whose tokens predict whose
+# ## A second code, and whose tokens predict whose
 #
-# In the other code no prior need be believed: send a block of labels uniformly; both sides fit a probe to all that
-# has been sent, and use it for the next block, which is as large as all before (THEORY (10)):
+# In the *prequential* code no prior need be believed. Send a first block $B_1$ of $n_1$ labels uniformly. Both sides
+# fit a probe to all that has been sent, and use it for the next block, which is as large as all before (THEORY (10)):
 #
 # $$ L_{preq} = n_1 \log_2 C - \sum_i \sum_{j \in B_{i+1}} \log_2 \bar p\,(y_j \mid h_j;\ B_1, \dots, B_i) $$
 #
-# where $\bar p$ averages over the posterior. Tokens of one sentence are alike and carry one label. If a block ends
-# within a sentence, its first half gives away the label of its second; the probe need only recognise the *sentence*.
-# Take layer 1 of the plain run and give each state a key of its own. Expect dealt labels near 0.84 bits, whole
-# sentences 0.02 to 0.12 below that, and states with keys of their own 0.1 lower still: the selectivity about doubles.
-# It is still a code; but of something you did not ask.
+# where $\bar p$ averages over the posterior. One trap: tokens of one sentence are alike and carry one label. If a
+# block ends within a sentence, its first half gives away the label of its second. The probe need only recognise the
+# *sentence*.
+#
+# Take layer 1 of the plain run and compare blocks of whole sentences with states that each have a key of their own.
+# Expect dealt labels near 0.84 bits, whole sentences 0.02 to 0.12 below that, and states with keys of their own 0.1
+# lower still: what seems to be saved about doubles. It is still a code, but of something you did not ask.
 
 # %%
 few = gather_states(*wb.opened(wb.finetuned("plain")), "train", 60 if wb.SMOKE else 800, rng)
 h, y, n = standardise(few.h[1])[0], np.minimum(few.y, 1), len(few.y)
-entropy = cl.entropy_bits(y) / n
 steps, draws = (100, 1) if wb.SMOKE else (300, 3)
-print(f"  n = {n} states, H(Y) = {entropy:.3f} bits per state")
+measured("plain, layer 1", y)
 whole, cut, chance = (np.mean([cl.prequential_bits(h, labels, keys, 2, rng, steps=steps) for _ in range(draws)]) / n
                       for labels, keys in ((y, few.keys), (y, np.arange(n)), (cl.control_labels(y, rng), few.keys)))
 wb.show("prequential, sentences whole", whole, 0.76, 0.07, "bits per state")
@@ -205,48 +276,83 @@ wb.show("prequential, every state its own key", cut, 0.66, 0.05, "bits per state
 wb.show("prequential, dealt labels", chance, 0.84, 0.03, "bits per state")
 
 # %% [markdown]
-# ## Layer by layer
+# ## Layer by layer, and a model that has learned nothing
 #
-# Now 15,000 states of each of two models, pretrained and plain, the standard against the dialects. Expect the dealt
-# labels at 0.79 bits, that is $H(Y)$ and 0.07 for useless weights; the last layer far below, in the plain model near
-# 0: its states are about to choose words, and fine-tuning has taught it four dialects' words. Read each layer by its
-# selectivity, what it saves of the 0.79. And one surprise: the
-# embedding, layer 0, costs *less* than layer 1. A dialect's own word gives it away by itself; block 1 mixes that with
-# the context, and though no information need be lost, a *linear* probe reads less of it. Code length measures what
-# this probe can use (exercise 1).
+# Now 15,000 states of each of several models, the standard against the dialects: *plain*, *pretrained*, and *random*,
+# a model of the same shape with fresh random weights, which has never seen a word. Layer 0 is the embedding, layer 2
+# the last.
+#
+# Why a random model? It too gives every piece a vector of its own, so a probe can learn which pieces are a dialect's.
+# And its attention mixes earlier symbols into a state, the tag among them, though nothing has taught it to. What a
+# probe finds there lies in the *text* and in the *architecture*, not in anything the model has learned. So the random
+# model is the second null of a probing result: **a finding about training is what exceeds it.** As a check on that
+# reading, a fourth model, *silent*, is the random one with its attention set to zero.
+#
+# Before you run the cell: which layer of which model will have the shortest code? How far below its null is the random
+# model?
 
 # %%
-lengths, dealt = {}, {}
-for run, path in (("pretrained", wb.pretrained()), ("plain", wb.finetuned("plain"))):
-    states = gather_states(*wb.opened(path), "train", 60 if wb.SMOKE else 3000, rng)
-    labels = np.minimum(states.y, 1)
-    print(f"  {run}: n = {len(labels)} states, H(Y) = {cl.entropy_bits(labels) / len(labels):.3f} bits per state")
+model, tokenizer, corpus = wb.opened(wb.pretrained())
+sizes_of = {**asdict(wb.MODEL), "vocabulary": tokenizer.size}
+untrained, silent = (Transformer(**sizes_of, generator=wb.torch.Generator().manual_seed(1)).eval() for _ in range(2))
+for block in silent.blocks:
+    wb.torch.nn.init.zeros_(block.attention_out.weight)
+models = {"silent": (silent, tokenizer, corpus), "random": (untrained, tokenizer, corpus),
+          "pretrained": (model, tokenizer, corpus), "plain": wb.opened(wb.finetuned("plain"))}
+lengths, dealt, labelled = {}, {}, {}
+for name, opened in models.items():
+    states = gather_states(*opened, "train", 60 if wb.SMOKE else 3000, np.random.default_rng(0))  # the same tokens
+    labelled[name] = np.minimum(states.y, 1)
+    measured(name, labelled[name])
     real = [standardise(states.h[layer])[0] for layer in (0, 1, 2)]
-    lengths[run] = [code(layer, labels) for layer in real]
-    dealt[run] = [null(layer, labels) for layer in real]
-wb.show("plain, layer 0", lengths["plain"][0], 0.49, 0.03, "bits per state")
-wb.show("plain, layer 1", lengths["plain"][1], 0.61, 0.04, "bits per state")
-wb.show("plain, layer 2", lengths["plain"][2], 0.03, 0.02, "bits per state")
-wb.show("pretrained, layer 2", lengths["pretrained"][2], 0.23, 0.03, "bits per state")
-wb.show("dealt labels, three layers of plain", dealt["plain"], 0.79, 0.01, "bits per state")
-if figure := wb.new_figure(10, 3.5):
+    lengths[name] = [code(layer, labelled[name]) for layer in real]
+    dealt[name] = [null(layer, labelled[name]) for layer in real]
+entropy = cl.entropy_bits(labelled["plain"]) / len(labelled["plain"])
+for name, expected in (("silent", (0.75, 0.75, 0.75)), ("random", (0.75, 0.75, 0.57)),
+                       ("pretrained", (0.59, 0.62, 0.21)), ("plain", (0.49, 0.61, 0.03))):
+    for layer, about in enumerate(expected):
+        wb.show(f"{name}, layer {layer}", lengths[name][layer], about, 0.03 if about > 0.1 else 0.02, "bits per state")
+wb.show("dealt labels, layers and models", [bits for name in dealt for bits in dealt[name]], 0.79, 0.015,
+        "bits per state")
+compressed = wb.show("random: best n H(Y) over L", entropy / min(lengths["random"]), 1.27, 0.07)
+if figure := wb.new_figure(10, 3.6):
     left, right = figure.subplots(1, 2)
     places, (weights, given, mean) = [f"{size:,}" for size in sizes], zip(*parts.values())
-    left.bar(places, given, color="tab:blue", label="E_q[CE]")
-    left.bar(places, weights, bottom=given, color="tab:orange", label="KL")
-    left.plot(places, mean, "kv", label="CE at the mean")
+    left.bar(places, given, 0.6, color="tab:blue", label="misfit, E_q[CE]")
+    left.bar(places, weights, 0.6, bottom=given, color="tab:orange", label="price, KL")
+    left.plot(places, mean, "kv", label="CE at the mean (no code)")
     left.axhline(planted.conditional_bits, color="black", linestyle="--", label="H(Y|h)")
-    left.set(xlabel="states", ylabel="bits per state", title="planted states")
-    for run, colour in (("pretrained", "tab:gray"), ("plain", "tab:orange")):
-        right.plot(list("012"), lengths[run], "o-", color=colour, label=run)
-        right.plot(list("012"), dealt[run], "x:", color=colour, label=f"{run}, dealt labels")
+    left.set(xlabel="states n", ylabel="bits per state", title="planted: weights are bought once", ylim=(0, 1.5))
+    left.legend(loc="upper right", ncols=2)
+    right.axhline(np.mean(dealt["plain"]), color="tab:red", linestyle=":", label="null: dealt labels")
     right.axhline(entropy, color="black", linestyle="--", label="H(Y)")
-    right.set(xlabel="layer", ylabel="bits per state", title="standard against dialects", ylim=(0, None))
-    for axes in (left, right):
-        axes.legend(fontsize="small", loc="lower left")
+    for name, style in (("silent", "o:"), ("random", "o-"), ("pretrained", "o-"), ("plain", "o-")):
+        colour = {"pretrained": "tab:green", "plain": "tab:orange"}.get(name, "tab:gray")
+        right.plot([0, 1, 2], lengths[name], style, color=colour, label=name)
+    right.set(xlabel="layer", ylabel="bits per state", title="standard against dialects", ylim=(0, 1.15),
+              xticks=(0, 1, 2))
+    right.legend(loc="upper right", ncols=2)
     wb.save(figure, "06_code_length")
 
 # %% [markdown]
+# ## Reading it
+#
+# - Dealt labels cost 0.79 bits, that is $H(Y)$ and 0.07 for useless weights. Read each layer by its selectivity, what
+#   it saves of the 0.79.
+# - The random model saves too: 0.04 bits at the embedding, 0.22 at its last layer, where it "compresses" $nH(Y)$ by
+#   1.27. Nothing was learned there. With silent attention the 0.22 are 0.04 again: it was the tag that got through. So
+#   of the pretrained model's selectivity at layer 2, 0.6 bits, more than a third owes nothing to training.
+# - The trained models save far more at the last layer, and plain nearly everything: its states are about to choose
+#   words, and fine-tuning has taught it four dialects' words.
+# - One surprise: in the trained models layer 0 costs *less* than layer 1. A dialect's own word gives it away by
+#   itself. Block 1 mixes that with the context, and though no information need be lost, a *linear* probe reads less of
+#   it. Code length measures what this probe can use (exercise 1).
+#
+# The same for any model: write states `h` (layers, n, d), labels `y`, `names` of the classes and `keys` of the
+# sentences with `np.savez`, once from your model and once from one with fresh weights, and run `python -m tinydecouple
+# probe --states FILE.npz` on both. Each table has the null beside the code; the second table is the control of the
+# first.
+#
 # ## What you have learned, as assertions
 
 # %%
@@ -257,17 +363,28 @@ a_weight = (parts[sizes[-1]][0] * sizes[-1] - parts[sizes[0]][0] * sizes[0]) / m
 assert abs(a_weight / (np.log2(sizes[-1] / sizes[0]) / 2) - 1) < 0.3, "a weight costs half a bit per doubling"
 assert hit > 75 and nothing < 1 < slip, "noise must not compress, except by a mistake of units"
 assert memorised > 85 and 45 < fresh < 55 and coin_bits > 1.5, "coins can be memorised, at a cost above their own"
+assert abs(coin_saved) < 0.5, "the states of coins should save nothing"
 assert np.ptp(above) < 0.04, "the constant of the group prior is not constant"
 if not wb.SMOKE:
     assert cut < whole - 0.03 and whole < chance, "cutting sentences should shorten the code, for no good reason"
-    saved = [cl.selectivity_bits(*pair) for run in lengths for pair in zip(lengths[run], dealt[run])]
-    assert min(saved) > 0.1, "at every layer the states save bits that dealt labels cost"
+    saved = {name: [cl.selectivity_bits(*pair) for pair in zip(lengths[name], dealt[name])] for name in models}
+    assert min(saved["pretrained"] + saved["plain"]) > 0.1, "at every layer the states save bits that dealt labels cost"
+    assert compressed > 1, "a random model should seem to compress"
+    assert saved["silent"][2] < 0.1 < saved["random"][2] - 0.05, "attention should carry the tag, also untrained"
+    assert saved["plain"][2] > 3 * max(saved["random"]), "fine-tuning has taught the last layer the variety"
     assert lengths["plain"][2] < lengths["pretrained"][2] < min(lengths["pretrained"][:2]), "the last layer knows best"
     assert min(dealt["plain"]) > entropy, "dealt labels cost more than their entropy"
 print("tutorial 6: all assertions hold")
 
 # %% [markdown]
 # ## Exercises
+#
+# **Write and check.** In `my_answers.py` write `entropy_bits(y)`: $nH(Y)$ of labels `y` (n,), in bits. Then `python
+# tutorials/check.py A2.2 my_answers.py`. For more: A2.6, `block_ends(keys, classes)`, where the blocks of the
+# prequential code end without cutting a sentence, and A2.7, the code itself. What each is to return stands in
+# [A2.md](assignments/A2.md).
+#
+# **Think and try.**
 # 1. Is layer 1 expensive because the variety lies in directions of small variance, where $N(0, 1)$ makes weights cost?
 #    Whiten its states (`np.linalg.eigh` of their covariance) and measure again.
 # 2. `control_labels` deals a label to each *state*; true labels are the same throughout a sentence. Deal them by
