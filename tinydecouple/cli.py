@@ -123,22 +123,18 @@ def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParse
                        "probed if absent")
     watch.add_argument("--out", type=Path, help="file to write; RUN/watch.html if absent")
 
-    study = command("study", "conditions x seeds: each cell once, in a folder of its own; stops and resumes "
-                    "anywhere")
+    study = command("study", "conditions x seeds: each cell once; stops and resumes anywhere")
     study.add_argument("--plan", type=text, help=f"JSON file, or one of: {', '.join(known_plans())}; default: primary")
     study.add_argument("--quick", action="store_true", help="the plan quick: three conditions, two seeds, minutes")
     study.add_argument("--run", type=Path, default=Path("runs/study"), help="folder of the cells")
     study.add_argument("--workers", type=number(int, {"least": 1, "most": 1024}), default=1,
                        help="cells made side by side, each in a process with one thread")
     study.add_argument("--setting", type=text, help="only cells of this setting")
-    study.add_argument("--cell", type=text, nargs=2, metavar=("CONDITION", "SEED"), help="only this cell; for a "
-                       "scheduler")
-    study.add_argument("--rerun", action="store_true", help="make damaged cells, and those of another configuration, "
-                       "anew")
+    study.add_argument("--cell", type=text, nargs=2, metavar=("CONDITION", "SEED"), help="this one; for a scheduler")
+    study.add_argument("--rerun", action="store_true", help="make cells anew that are damaged or configured otherwise")
     study.add_argument("--final", type=int, nargs="?", const=1, choices=(1, 2), help="translate fresh meanings that "
                        "no cell has read, with every cell of the plan: the first 600, or the second")
-    study.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where all cells of a "
-                       "comparison are made; float32 on either")
+    study.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where cells are made, in float32")
     study.add_argument("--collect", type=Path, nargs="?", const=Path(), metavar="FOLDER", help="write what a report "
                        "needs of all cells into a few small files; default: a folder of the plan's name in --data")
     study.add_argument("--studies", type=number(int, {"least": 0, "most": 1_000_000}), default=1000,
