@@ -349,7 +349,8 @@ if figure := wb.new_figure(11, 3.4):
     left, middle, right = figure.subplots(1, 3)
     for label, values in zip(("weights drawn once", "logits drawn for each state"), zip(*variances)):
         left.semilogy(("32", "128", "512"), values, "o-", label=label)
-    left.set(xlabel="states in the batch", ylabel="variance of the gradient by mu", title="logits: noise averages out")
+    left.set(xlabel="states in the batch", ylabel="variance of the gradient by mu", title="logits: noise averages out",
+             ylim=(0.003, 0.8))
     middle.plot(losses, color="tab:gray", label="L/n")
     middle.axhline(np.log2(3), color="tab:green", linestyle="--", label="H(Y)")
     middle.axhline(planted.conditional_bits, color="black", linestyle="--", label="H(Y|h)")
@@ -359,7 +360,7 @@ if figure := wb.new_figure(11, 3.4):
     right.set(xlabel="feature", ylabel="weight of class 0, mu ± sigma", title="the posterior", ylim=(-2.2, 2.9),
               xticks=(0, 5, 10, 15))
     right.legend(ncols=3, loc="upper center", columnspacing=1, handletextpad=0.2)
-    left.legend(loc="center left")
+    left.legend(loc="upper right")
     middle.legend()
     wb.save(figure, "05_probe")
 

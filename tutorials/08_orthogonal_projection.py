@@ -45,10 +45,10 @@ def distance(h, y):
 def draw(axis, points, y, start, title):
     """Points in the plane, (n, 2), by class, over where they started; the class means as crosses, and their way."""
     if start is not points:
-        axis.plot(*start[::4].T, ".", color="whitesmoke", markersize=3)
+        axis.plot(*start[::8].T, ".", color="whitesmoke", markersize=4)
     for label, colour, dark in ((1, "tab:cyan", "navy"), (0, "darkgray", "black")):
         here = points[y == label]
-        axis.plot(*here[::3].T, ".", color=colour, markersize=1.5, alpha=0.6)
+        axis.plot(*here[::4].T, ".", color=colour, markersize=1.5, alpha=0.6)
         first, last = start[y == label].mean(axis=0), here.mean(axis=0)
         axis.plot(*np.array([first, last]).T, "-", color=dark, linewidth=1.5)
         axis.plot(*last, "X" if label else "P", color=dark, markersize=10)
@@ -199,7 +199,7 @@ print(f"plain, layer 2, n {len(label)}, H(Y) {entropy_bits(label) / len(label):.
 for name, about, within in (("nothing", 0.065, 0.03), ("the probe's direction", 0.08, 0.03), ("LEACE", 0.85, 0.03)):
     wb.show(name, real_bits[name], about, within, "bits per state")
 wb.show("null, dealt labels", real_null, 0.85, 0.03, "bits per state")
-if figure := wb.new_figure(10, 6.4):
+if figure := wb.new_figure(9, 6):
     grid = figure.subplots(2, 3)
     pair = np.hstack((class_mean_span(real, label, 1), real_u))
     Q = np.linalg.qr(pair)[0]  # (d, 2): along delta, and the rest of the probe's direction
