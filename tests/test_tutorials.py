@@ -79,6 +79,7 @@ def test_its_form(script):
     assert "__file__" not in text and "__name__" not in text, "a notebook knows neither"
 
 
+@pytest.mark.slow
 def test_missing_runs_are_trained_side_by_side_as_they_would_be_one_by_one(folder):
     """Processes of their own, the same weights; what stops one is told in one line."""
     code = "import sys; sys.path.insert(0, sys.argv[1].rsplit('/', 1)[0]); import workbench as wb\n" \
