@@ -1,9 +1,12 @@
 """Right solutions of every assignment, cut from the package, as a student would submit them."""
 
 import ast
+import sys
+import types
 from functools import lru_cache
 
-from tinydecouple.coursework import stubs
+from tinydecouple.coursework import checks, stubs
+from tinydecouple.coursework.tasks import assignment as named
 
 HEAD = "from __future__ import annotations\n\nimport numpy as np\n\nfrom helpers import *\n\n"
 
@@ -47,3 +50,30 @@ def solution(assignment):
     functions = tuple(task.function for task in assignment.tasks if task.name != "refresh")
     source = HEAD + stubs.closure(functions, known)
     return source + REFRESH if len(functions) < len(assignment.tasks) else source
+
+
+@lru_cache
+def compiled(name):
+    return compile(stubs.public_tests(named(name)), f"test_{name}.py", "exec")
+
+
+def public(number, code=""):
+    """Why the public tests of a task fail, "" for each that passes, of a right solution to which code is appended."""
+    name = f"A{number[0]}"
+    runner = (stubs.PACKAGE / "coursework" / "runner.py").read_text(encoding="utf-8")
+    sources = {"helpers": stubs.helpers(named(name)), name: solution(named(name)) + "\n\n" + code, "runner": runner,
+               f"test_{name}": compiled(name)}
+    before = dict(sys.modules)
+    sys.modules["checks"] = checks
+    try:
+        for one, source in sources.items():
+            sys.modules[one] = types.ModuleType(one)
+            source = compile(source, f"{one}.py", "exec") if isinstance(source, str) else source
+            exec(source, vars(sys.modules[one]))
+        tests = vars(sys.modules[f"test_{name}"]).values()
+        fails = sys.modules["runner"].fails
+        return [fails(test, f"{name}.py") for test in tests if getattr(test, "task", "") == number]
+    finally:
+        for one in (*sources, "checks"):
+            del sys.modules[one]
+        sys.modules |= {one: module for one, module in before.items() if one not in sys.modules}

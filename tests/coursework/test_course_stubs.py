@@ -37,7 +37,7 @@ def test_one_id_in_handout_stub_error_and_marker(number):
     stub = stubs.stub(of, task)
     assert f"TODO {number} ({task.total} points)" in stub and f'raise NotImplementedError("{number} ' in stub
     assert all(word in stub for word in ("APPROACH:", "EXAMPLE:", "gives", "HINT:"))
-    assert f'@checks.task("{number}")\ndef test_{number.replace(".", "_")}_1' in stubs.public_tests(of)
+    assert f'\ndef test_{number.replace(".", "_")}_1' in stubs.public_tests(of)
 
 
 @pytest.mark.parametrize("number", TASKS)
@@ -63,7 +63,7 @@ def test_regenerated_files_are_equal_and_stand_alone(name, tmp_path):
             names = [n.name for node in ast.walk(tree) if isinstance(node, ast.Import) for n in node.names]
             names += [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
             outside = {one.split(".")[0] for one in names} - sys.stdlib_module_names
-            outside -= {"numpy", "helpers", "checks", "pytest", name}
+            outside -= {"numpy", "helpers", "checks", "runner", "pytest", name}
             assert not outside, f"{file} imports {outside}; a student has NumPy only"
     code = f"import {name}, sys; print('tinydecouple' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
@@ -121,7 +121,7 @@ def test_equations_named_in_a_handout_exist(name):
     theory = (ROOT / "tutorials" / "THEORY.md").read_text(encoding="utf-8")
     numbers = set(re.findall(r"\\tag\{(\d+)\}", theory))
     told = (ROOT / "tutorials" / "assignments" / f"{name}.md").read_text(encoding="utf-8")
-    for cited in re.findall(r"· THEORY (\([\d(), to]+\))", told):
+    for cited in re.findall(r"· equations? (\([\d(), to]+\)) of THEORY", told):
         assert set(re.findall(r"\d+", cited)) <= numbers, f"{name}.md cites THEORY {cited}"
 
 

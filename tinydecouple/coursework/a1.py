@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from tinydecouple.coursework.mistakes import ADAM, BY_SIGMA2, FITS, adam, both, by_sigma2, other_fit
 from tinydecouple.coursework.tasks import Assignment, Case, Rng, Task
-from tinydecouple.method.probe import VariationalProbe
+from tinydecouple.method.probe import SMALLEST, VariationalProbe
 
 SIZES = ((7, 5, 2, np.float64), (1, 4, 3, np.float64), (40, 6, 26, np.float32))  # n, d, C, dtype
 
@@ -95,14 +96,17 @@ def at_mean(parameters: dict[str, np.ndarray], h1: np.ndarray, noise: dict[str, 
     return h1 @ parameters["mu"].T, None, None, None, None
 
 
-PROBE = 'probe = VariationalProbe("normal", {"mu": np.zeros((2, 2)), "log_sigma2": np.full((2, 2), -3.0)})'
-LOSS = 'parameters = {"mu": np.array([[1.0, 0.0], [0.5, 1.0]]), "log_sigma2": np.zeros((2, 2))}\n' \
-       'h1, noise = np.array([[0.5, 1.0]]), {"eps": np.array([[1.0, -1.0]])}\n' \
-       'loss, gradients = loss_and_gradients(parameters, h1, np.array([1]), noise, total=10)\n'
+PROBE = 'probe = VariationalProbe("normal", {"mu": np.zeros((2, 2)), "log_sigma2": np.full((2, 2), -3.0)})\n'
+LOSS = 'parameters = {"mu": np.array([[1.0, 0.0], [0.5, 1.0]]), "log_sigma2": np.array([[-1.0, 0.5], [-2.0, 1.0]])}\n' \
+       'h1 = np.array([[0.5, 1.0], [2.0, 1.0], [-1.0, 1.0]])\n' \
+       'noise = {"eps": np.array([[1.0, -1.0], [0.3, 2.0], [0.5, 0.0]])}\n' \
+       'loss, gradients = loss_and_gradients(parameters, h1, np.array([1, 0, 1]), noise, total=10, kl_weight=0.5)\n'
+
+FIT = PROBE + 'h, y = np.array([[1.0], [-1.0], [2.0], [-2.0], [0.5]]), np.array([0, 1, 0, 1, 0])\n'
 
 ASSIGNMENT = Assignment("A1", "the variational probe", (
     Task("1.1", "method.probe:with_one", {"shape": 1, "value": 3}, with_one_cases,
-         ("with_one(np.array([[0.5, -2.0], [3.0, 1.0]]))",),
+         ("with_one(np.array([[0.5, -2.0], [3.0, 1.0], [0.0, 4.0]]))",),
          mistakes=(("the ones come first, expected last",
                     lambda h: [np.concatenate((np.ones_like(h[:, :1]), h), axis=1)]),)),
     Task("1.2", "method.probe:weight_kl", {"shape": 2, "value": 10, "edge case": 4}, kl_cases,
@@ -121,20 +125,32 @@ ASSIGNMENT = Assignment("A1", "the variational probe", (
     Task("1.3", "method.probe:cross_entropy", {"shape": 2, "value": 5, "gradient": 5, "edge case": 4},
          cross_entropy_cases,
          ("cross_entropy(np.array([[2.0, 0.0, -1.0]]), np.array([0]))",
-          "cross_entropy(np.array([[0.0, 1.0], [3.0, 3.0]]), np.array([0, 1]))"),
+          "cross_entropy(np.array([[0.0, 1.0, -0.5], [3.0, 3.0, 1.0], [2.0, 0.5, 0.0]]), np.array([0, 1, 0]))",
+          "cross_entropy(np.array([[2000.0, 1999.0], [0.0, 1.0], [1.0, -1.0]]), np.array([1, 0, 1]))"),
          parts=(("nats", "value"), ("gradient", "gradient")),
          mistakes=(("the gradient is the softmax itself: the one-hot label is missing",
                     lambda l, y: [None, np.exp(l - l.max(1, keepdims=True))
                                   / np.exp(l - l.max(1, keepdims=True)).sum(1, keepdims=True)]),
+                   ("the gradient is that of each state's own cost: do not divide it by the number of states",
+                    lambda l, y: [None, ASSIGNMENT.by_id["1.3"].reference(l, y)[1] / len(y)]),
                    ("the logarithm of the normaliser is missing",
                     lambda l, y: [(l.max(1, keepdims=True) - l)[np.arange(len(y)), y], None]))),
     Task("1.4", "method.probe:forward", {"shape": 2, "value": 10, "edge case": 4}, forward_cases,
-         ('parameters = {"mu": np.array([[1.0, 0.0], [0.0, 2.0]]), "log_sigma2": np.zeros((2, 2))}\n'
+         ('parameters = {"mu": np.array([[1.0, 0.5], [0.0, 2.0]]), "log_sigma2": np.array([[0.0, -1.0], [0.5, 0.0]])}\n'
           'forward(parameters, np.array([[3.0, 1.0]]), {"eps": np.array([[1.0, -1.0]])})',
-          'parameters = {"mu": np.ones((1, 2)), "log_sigma2": np.full((1, 2), -2.0)}\n'
-          'forward(parameters, np.array([[0.5, 1.0], [2.0, 1.0]]), {"eps": np.array([[0.5], [-2.0]])})'),
+          'parameters = {"mu": np.array([[1.0, 2.0], [0.0, -1.0]]), "log_sigma2": np.array([[-2.0, 0.5], [0.0, -1.0]])}\n'
+          'noise = {"eps": np.array([[0.5, 1.0], [-2.0, 0.3], [1.5, -0.7]])}\n'
+          'forward(parameters, np.array([[0.5, 1.0], [2.0, 1.0], [-3.0, 1.0]]), noise)',
+          'parameters = {"mu": np.ones((2, 2)), "log_sigma2": np.full((2, 2), -80.0)}\n'
+          'forward(parameters, np.array([[0.5, 1.0]]), {"eps": np.array([[0.5, -2.0]])})[4]'),
          parts=(("logits", "value"), ("x", "value"), ("x2", "value"), ("sigma2", "value"), ("sqrt v", "value")),
-         mistakes=(("the noise is missing: these are the mean logits", at_mean),
+         mistakes=(("SMALLEST is not added to the variance before its root",
+                    lambda p, h1, noise: [None] * 4 + [np.sqrt(h1**2 @ np.exp(p["log_sigma2"]).T)]),
+                   ("SMALLEST belongs under the root, added to the variance",
+                    lambda p, h1, noise: [None] * 4 + [np.sqrt(h1**2 @ np.exp(p["log_sigma2"]).T) + SMALLEST]),
+                   ("this is the variance v itself, expected its root",
+                    lambda p, h1, noise: [None] * 4 + [h1**2 @ np.exp(p["log_sigma2"]).T + SMALLEST]),
+                   ("the noise is missing: these are the mean logits", at_mean),
                    ("the noise is multiplied by v, expected its root",
                     lambda p, h1, noise: [h1 @ p["mu"].T + h1**2 @ np.exp(p["log_sigma2"]).T * noise["eps"]]
                     + [None] * 4),
@@ -149,36 +165,41 @@ ASSIGNMENT = Assignment("A1", "the variational probe", (
          parts=(("loss", "value"), ("gradient by mu", "gradient"), ("gradient by log_sigma2", "gradient")),
          pick=lambda result, after: (result[0], result[1]["mu"], result[1]["log_sigma2"]),
          mistakes=(("the KL is divided by the batch, expected the whole sample (total)",
-                    lambda p, h1, y, noise, total, w: [
-                        one_loss(p, h1, y, noise) + w * kl(p) / len(y), None, None]),
-                   ("the KL is missing", lambda p, h1, y, noise, total, w: [one_loss(p, h1, y, noise), None, None]),
-                   ("the KL is not divided by total",
-                    lambda p, h1, y, noise, total, w: [one_loss(p, h1, y, noise) + w * kl(p), None, None]))),
+                    lambda p, h1, y, noise, total, w: both(p, h1, y, noise, w / len(y))),
+                   ("the KL is missing", lambda p, h1, y, noise, total, w: both(p, h1, y, noise, 0)),
+                   ("`kl_weight` is ignored", lambda p, h1, y, noise, total, w: both(p, h1, y, noise, 1 / total)),
+                   ("the KL is not divided by total", lambda p, h1, y, noise, total, w: both(p, h1, y, noise, w)),
+                   ("the cross-entropy is not divided by the number of states in the batch",
+                    lambda p, h1, y, noise, total, w: both(p, h1, y, noise, w / total, len(y))),
+                   ("the cross-entropy's gradient is divided by the number of states twice",
+                    lambda p, h1, y, noise, total, w: both(p, h1, y, noise, w / total, 1 / len(y))),
+                   (BY_SIGMA2, lambda p, h1, y, noise, total, w: [None, None, by_sigma2(p, h1, y, noise, 0)
+                                                                  + w / total * (np.exp(p["log_sigma2"]) - 1) / 2]),
+                   (BY_SIGMA2, lambda p, h1, y, noise, total, w: [None, None,
+                                                                  by_sigma2(p, h1, y, noise, w / total)]))),
     Task("1.6", "method.probe:adam_step", {"shape": 2, "value": 10, "edge case": 4}, adam_cases,
-         (f'{PROBE}\nadam_step(probe, {{"mu": np.array([[1.0, -2.0], [0.5, 0.0]])}}, 0.1)\nprobe.parameters["mu"]',
-          f'{PROBE}\nfor i in range(3):\n    adam_step(probe, {{"log_sigma2": np.array([[1, -2], [0.5, i]])}}, 0.1)\n'
-          'probe.parameters["log_sigma2"]'),
+         (f'{PROBE}adam_step(probe, {{"mu": np.array([[1.0, -2.0], [0.5, 0.0]])}}, 0.1)\nprobe.parameters["mu"]',
+          f'{PROBE}for i in range(3):\n    adam_step(probe, {{"log_sigma2": np.array([[1, -2], [0.5, i]])}}, 0.1)\n'
+          'probe.parameters["log_sigma2"]',
+          f'{PROBE}for i in range(3):\n    adam_step(probe, {{"mu": np.array([[1e-8, -2], [0.5, i]])}}, 0.1)\n'
+          'probe.parameters["mu"], probe.moments["mu.1"], probe.moments["mu.2"], probe.steps'),
          parts=(("mu", "value"), ("log_sigma2", "value"), ("first moment", "value"), ("second moment", "value"),
                 ("steps", "value")),
          pick=lambda result, after: (*moved(result, after), after[0].moments["mu.1"], after[0].moments["mu.2"],
                                      after[0].steps),
+         mistakes=tuple((words, lambda p, g, rate, how=how: adam(p, g, rate, **how)) for words, how in ADAM),
          changed=(0,)),
     Task("1.7", "method.probe:optimise", {"shape": 2, "value": 10, "edge case": 4}, fit_cases,
-         (f'{PROBE}\nh = np.array([[1.0], [-1.0], [2.0], [-2.0]])\n'
-          'optimise(probe, h, np.array([0, 1, 0, 1]), np.random.default_rng(0), steps=5, batch=2)\n'
-          'probe.parameters["mu"]',),
+         (f'{FIT}optimise(probe, h, y, np.random.default_rng(0), steps=4, batch=2)\nprobe.parameters["mu"]',
+          f'{FIT}optimise(probe, h, y, np.random.default_rng(0), steps=4, batch=2)\nprobe.parameters["log_sigma2"]',
+          f'{FIT}optimise(probe, h, y, np.random.default_rng(1), steps=3, batch=8, kl_weight=0.5)\n'
+          'probe.parameters["mu"]',
+          f'{FIT}optimise(probe, h, y, np.random.default_rng(1), 3)\n'
+          'optimise(probe, h, y, np.random.default_rng(2), 2).parameters["mu"], probe.steps'),
          parts=(("mu", "value"), ("log_sigma2", "value"), ("what is returned", "value")),
          pick=lambda result, after: (*moved(result, after), result.parameters["mu"]),
+         mistakes=tuple((words, lambda *args, how=how: other_fit(*args, **how)) for words, how in FITS),
          changed=(0, 3), hide=("fit without its checks:…a single class.",),
          tolerance=1e-3),
 ), ("method.probe:VariationalProbe", "method.probe:Arrays", "method.probe:SMALLEST", "method.probe:VARIANCE_RATE",
     "method.probe:draw_noise", "method.probe:default_steps"))
-
-
-def kl(parameters: dict[str, np.ndarray]) -> float:
-    return ASSIGNMENT.by_id["1.2"].reference(parameters["mu"], parameters["log_sigma2"])
-
-
-def one_loss(parameters: dict[str, np.ndarray], h1: np.ndarray, y: np.ndarray, noise: dict[str, np.ndarray]) -> float:
-    logits = ASSIGNMENT.by_id["1.4"].reference(parameters, h1, noise)[0]
-    return ASSIGNMENT.by_id["1.3"].reference(logits, y)[0].mean()

@@ -100,7 +100,7 @@ def bits(*args: Any) -> tuple[float, float]:
     return ASSIGNMENT.by_id["2.5"].reference(*args)
 
 
-PROBE = ('parameters = {"mu": np.array([[1.0, 0.0], [-1.0, 0.0]]), "log_sigma2": np.zeros((2, 2))}\n'
+PROBE = ('parameters = {"mu": np.array([[1.0, 0.0], [-1.0, 0.0]]), "log_sigma2": np.array([[1.0, 0.5], [-1.0, 1.5]])}\n'
          'probe = VariationalProbe("normal", parameters)\n'
          "h, y = np.array([[0.5], [-1.0], [2.0]]), np.array([0, 1, 1])\n")
 SENTENCES = "keys = np.repeat(np.arange(20), 3)\n"
@@ -108,19 +108,21 @@ SENTENCES = "keys = np.repeat(np.arange(20), 3)\n"
 ASSIGNMENT = Assignment("A2", "code length", (
     Task("2.1", "method.codelength:uniform_bits", {"shape": 1, "value": 3}, uniform_cases, ("uniform_bits(10, 26)",)),
     Task("2.2", "method.codelength:entropy_bits", {"shape": 2, "value": 6, "edge case": 2}, label_cases,
-         ("entropy_bits(np.array([0, 0, 0, 1]))", "entropy_bits(np.array([2, 0, 2, 1, 1, 2]))"),
+         ("entropy_bits(np.array([0, 0, 0, 1]))", "entropy_bits(np.array([2, 0, 2, 1, 1, 2]))",
+          "entropy_bits(np.array([5, 0, 5, 5, 2]))"),
          mistakes=(("this is H(Y) of one label, expected the bits of all n",
                     lambda y: [ASSIGNMENT.by_id["2.2"].reference(y) / len(y)]),
                    ("this is the uniform code: the classes' shares are not used",
                     lambda y: [len(y) * np.log2(len(np.unique(y)))]))),
     Task("2.3", "method.codelength:compression", {"shape": 1, "value": 5}, compression_cases,
-         ("compression(2.0, np.array([0, 0, 1, 1]))",), hide=("n * H(Y) over the code length, both in bits;",),
+         ("compression(2.0, np.array([0, 0, 0, 1, 2]))",), hide=("n * H(Y) over the code length, both in bits;",),
          mistakes=(("it is divided the wrong way round",
                     lambda b, y: [b / ASSIGNMENT.by_id["2.2"].reference(y)]),
                    ("it compares with the uniform code, expected the entropy",
                     lambda b, y: [len(y) * np.log2(len(np.unique(y))) / b]))),
     Task("2.4", "method.codelength:draws_nats", {"shape": 2, "value": 10, "edge case": 4}, draw_cases,
-         (f"{PROBE}draws_nats(probe, h, y, np.random.default_rng(0), 2)",), changed=(3,),
+         (f"{PROBE}draws_nats(probe, h, y, np.random.default_rng(0), 2)",
+          f"{PROBE}draws_nats(probe, h, y, np.random.default_rng(0), 4)"), changed=(3,),
          hide=("Computed in blocks of rows, so that the memory needed does not grow with n * d.",),
          mistakes=(("every draw is the cost at the posterior mean: the noise is missing",
                     lambda p, h, y, rng, samples: [np.tile(ce_at_mean(p, h, y), (samples, 1))]),)),
@@ -135,10 +137,14 @@ ASSIGNMENT = Assignment("A2", "code length", (
                    ("this is per state, expected the whole code",
                     lambda p, h, y, *r: [None, bits(p, h, y, *r)[1] / len(y)]))),
     Task("2.6", "method.codelength:block_ends", {"shape": 2, "value": 10, "edge case": 6}, key_cases,
-         ("block_ends(np.repeat(np.arange(40), 4), 2)", "block_ends(np.repeat(np.arange(9), 7), 3)")),
+         ("block_ends(np.repeat(np.arange(40), 4), 2)", "block_ends(np.repeat(np.arange(9), 7), 3)",
+          "block_ends(np.repeat([5, 3, 8, 1, 2, 9], [9, 4, 11, 2, 17, 6]), 2)",
+          "checks.refusal(block_ends, np.zeros(50, int), 2)")),
     Task("2.7", "method.codelength:prequential_bits", {"shape": 2, "value": 12, "edge case": 4}, prequential_cases,
          ("h, y = np.array([[1.0], [-1.0]] * 20), np.array([0, 1] * 20)\n"
-          "prequential_bits(h, y, np.arange(40) // 2, 2, np.random.default_rng(0), samples=2, steps=5)",), changed=(4,),
+          "prequential_bits(h, y, np.arange(40) // 2, 2, np.random.default_rng(0), samples=2, steps=5)",
+          "h = np.sin(np.arange(90.0)).reshape(45, 2)\ny = np.arange(45) * 7 % 3\nh[:, 0] += y\n"
+          "prequential_bits(h, y, np.arange(45) % 15, 3, np.random.default_rng(1), samples=3, steps=4)"), changed=(4,),
          tolerance=1e-3,
          mistakes=(("it is off by a factor ln 2: nats and bits are mixed up",
                     lambda *a: [ASSIGNMENT.by_id["2.7"].reference(*a) * np.log(2)]),
@@ -146,7 +152,9 @@ ASSIGNMENT = Assignment("A2", "code length", (
                     lambda h, y, keys, c, *r: [ASSIGNMENT.by_id["2.7"].reference(h, y, keys, c, *r)
                                                - 4 * c * np.log2(c)]))),
     Task("2.8", "method.codelength:null_bits", {"shape": 2, "value": 7, "edge case": 3}, null_cases,
-         (f"{PROBE}null_bits(probe, h, y, np.random.default_rng(0), 3, 4)",), changed=(0, 3), tolerance=1e-3,
+         (f"{PROBE}null_bits(probe, h, y, np.random.default_rng(0), 3, 4)",
+          f'{PROBE}null_bits(probe, h, y, np.random.default_rng(0), 3, 4)\nprobe.parameters["mu"]'),
+         changed=(0, 3), tolerance=1e-3,
          parts=(("bits", "value"), ("mu of the probe", "value")),
          pick=lambda result, after: (result, after[0].parameters["mu"]),
          mistakes=(("the labels are the true ones: deal them at random first",

@@ -80,11 +80,16 @@ def leace_cases(rng: Rng) -> list[Case]:
         return ((means[y] + rng.normal(size=(n, d))) @ mix + 3 * rng.normal(size=d)).astype(dtype), y
     flat, y = states(60, 5, 2)
     flat[:, 3] = flat[:, 0] - flat[:, 1]
+    pairs, thirds = rng.normal(size=(15, 5)), np.tile(np.arange(15) % 3, 2)
+    pairs = np.vstack((pairs, -pairs))  # a state and its negative are of one class, so the class means are 0
     unequal = np.where(y * (rng.random(60) < 0.4), 1, 0)
     return [Case(states(80, 6, 2), "n = 80, d = 6, C = 2"), Case(states(120, 40, 26), "n = 120, d = 40, C = 26"),
             Case((states(60, 5, 2)[0], unequal), "classes of unequal size"),
             Case(states(90, 5, 3, np.float32), "C = 3, float32"),
             Case((flat, y), "a feature that others determine", True),
+            Case((pairs, thirds), "equal class means: E = 0", True),
+            Case((pairs + np.outer(np.array([0, 1, 3])[thirds], rng.normal(size=5)), thirds),
+                 "three class means on a line: E has rank 1", True),
             Case((states(60, 4, 2)[0], np.arange(60) % 3), "classes that the states hardly show", True)]
 
 
@@ -106,23 +111,29 @@ def raised(result: Any, after: list[Any]) -> Any:
 
 
 U2 = "U = np.array([[0.6], [0.8], [0.0]])"
-H2 = "h = np.array([[1.0, 2.0, 2.0], [0.0, -1.0, 1.0]])"
+H3 = "h = np.array([[1.0, 2.0, 2.0], [0.0, -1.0, 1.0], [-2.0, 0.5, 3.0]])"
+PLANE = "U = np.array([[0.6, 0.0], [0.8, 0.0], [0.0, 1.0]])"
 
 ASSIGNMENT = Assignment("A3", "subspace and projection", (
-    Task("3.1", "method.projection:project", {"shape": 1, "value": 3}, state_cases, (f"{U2}\n{H2}\nproject(h, U)",)),
+    Task("3.1", "method.projection:project", {"shape": 1, "value": 3}, state_cases, (f"{U2}\n{H3}\nproject(h, U)",)),
     Task("3.2", "method.projection:reject", {"shape": 2, "value": 6, "edge case": 4}, reject_cases,
-         (f"{U2}\n{H2}\nreject(h, U)", f"{U2}\nreject(np.array([[3.0, 4.0, 5.0]]), U)"), hide=(", h - h U U^T",),
+         (f"{U2}\n{H3}\nreject(h, U)", f"{PLANE}\n{H3}\nreject(h, U)"), hide=(", h - h U U^T",),
          mistakes=(("this is the part inside, expected the part outside", lambda h, U: [h @ U @ U.T]),
                    ("the part inside is subtracted twice: a reflection, expected a rejection",
                     lambda h, U: [h - 2 * h @ U @ U.T]))),
     Task("3.3", "method.subspace:probe_subspace", {"shape": 2, "value": 8, "sign": 3, "edge case": 5}, subspace_cases,
          ("probe_subspace(np.array([[1.0, 2.0, 0.0], [1.0, 0.0, 0.0]]), 1)",
-          "weights = np.array([[3.0, 1.0, 0.0], [1.0, 1.0, 0.5], [2.0, 1.0, -0.5]])\nprobe_subspace(weights, 2)"),
+          "weights = np.array([[3.0, 1.0, 0.0], [1.0, 1.0, 0.5], [2.0, 1.0, -0.5]])\nprobe_subspace(weights, 2)",
+          "probe_subspace(np.array([[1.0, 2.0, 0.0], [1.5, 5.0, 0.0]]), 1)",  # the largest entry is negative
+          "checks.refusal(probe_subspace, np.array([[1.0, 2.0, 0.0], [2.0, 2.0, 0.0], [5.0, 2.0, 0.0]]), 2)",
+          "checks.refusal(probe_subspace, np.array([[1.0, 2.0, 0.0], [1.0, 0.0, 0.0]]), 2)"),
          parts=(("subspace U U^T", "value"), ("U", "sign")), pick=raised, tolerance=1e-3,
          mistakes=(("the rows are not centred over classes", uncentred),)),
     Task("3.4", "method.subspace:principal_angles", {"shape": 2, "value": 10, "edge case": 6}, angle_cases,
          ("principal_angles(np.eye(3)[:, :1], np.array([[1.0], [1.0], [0.0]]))",
-          "principal_angles(np.eye(4)[:, :2], np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0], [0.0, 0.0]]))"),
+          "principal_angles(np.eye(4)[:, :2], np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0], [0.0, 0.0]]))",
+          "principal_angles(np.array([[1.0, 2.0], [0.0, 1.0], [2.0, 4.0]]), np.array([[1.0], [3.0], [0.0]]))",
+          "principal_angles(np.eye(3)[:, :1], np.array([[1.0, 2.0], [1e-9, 2e-9], [0.0, 0.0]]))"),
          hide=("Björck & Golub 1973: the cosines are…Qa^T Qb.", "(1 - 1e-8^2 / 2 is 1 in float64)",
                ": the singular values of Qb - Qa Qa^T Qb"),
          mistakes=(("these are the cosines, expected the angles", lambda A, B: [np.cos(angles(A, B))]),
@@ -132,15 +143,22 @@ ASSIGNMENT = Assignment("A3", "subspace and projection", (
                    ("a small angle is lost to rounding: near 1 a cosine no longer distinguishes angles",
                     lambda A, B: [np.zeros(1)]))),
     Task("3.5", "method.subspace:subspace_overlap", {"shape": 2, "value": 7, "edge case": 3}, angle_cases,
-         ("subspace_overlap(np.eye(3)[:, :1], np.array([[1.0], [1.0], [0.0]]))",),
+         ("subspace_overlap(np.eye(3)[:, :1], np.array([[1.0], [1.0], [0.0]]))",
+          "B = np.array([[1.0, 0.0], [2.0, 1.0], [0.0, 1.0], [0.5, 0.0]])\nsubspace_overlap(np.eye(4)[:, :3], B)"),
          hide=("Mean squared cosine of the principal angles, THEORY (21).",),
          mistakes=(("this is the mean cosine: is a square missing?", lambda A, B: [np.cos(angles(A, B)).mean()]),
                    ("this is the mean squared sine, expected that of the cosine",
                     lambda A, B: [(np.sin(angles(A, B))**2).mean()]),
+                   ("the columns of A and B must be made orthonormal before (21)'s Frobenius norm is taken",
+                    lambda A, B: [((A.T @ B)**2).sum() / min(A.shape[1], B.shape[1])]),
+                   ("the mean is over as many angles as the smaller rank",
+                    lambda A, B: [(np.cos(angles(A, B))**2).sum() / max(A.shape[1], B.shape[1])]),
                    ("a sum over the angles, expected a mean", lambda A, B: [(np.cos(angles(A, B))**2).sum()]))),
     Task("3.6", "method.projection:penalty", {"shape": 2, "value": 4, "gradient": 6, "edge case": 6}, penalty_cases,
-         (f"{U2}\n{H2}\npenalty(h, U)", f"{U2}\n{H2}\npenalty(h, U, squared=True)",
-          f"{U2}\n{H2}\npenalty(h, U, np.array([0.5, 0.0, 0.0]), normalised=True)"),
+         (f"{U2}\n{H3}\npenalty(h, U)", f"{U2}\n{H3}\npenalty(h, U, squared=True)",
+          f"{PLANE}\n{H3}\npenalty(h, U, np.array([0.5, 0.0, 1.0]))",
+          f"{PLANE}\n{H3}\npenalty(h, U, np.array([0.5, 0.0, 1.0]), normalised=True)",
+          f"{U2}\nh = np.array([[0.8, -0.6, 3.0], [0.0, 0.0, 0.0], [1.0, 1.0, 0.0]])\npenalty(h, U, normalised=True)"),
          parts=(("penalty", "value"), ("gradient", "gradient")),
          hide=("The gradient of one state's ||h U||…G u is s (u U).", "Raises TinyDecoupleError…NaN or infinity."),
          mistakes=(("the gradient is not divided by the number of states",
@@ -151,7 +169,11 @@ ASSIGNMENT = Assignment("A3", "subspace and projection", (
                     lambda h, U, mean, s, m: [penalty(h, U, mean, s, False)[0], None]))),
     Task("3.7", "method.erasure:leace", {"shape": 2, "value": 11, "edge case": 5}, leace_cases,
          ("h = np.array([[1.0, 0.0], [2.0, 1.0], [4.0, 0.0], [5.0, 1.5]])\neraser = leace(h, np.array([0, 0, 1, 1]))\n"
-          "eraser.E",),
+          "eraser.E",
+          "h = np.array([[1.0, 0.0, 2.0], [2.0, 1.0, 0.0], [4.0, 0.0, 1.0], [5.0, 1.5, 3.0], [0.0, 2.0, 1.0]])\n"
+          "eraser = leace(h, np.array([0, 0, 1, 2, 2]))\neraser.E, eraser.mean",
+          "h = np.array([[1.0, 0.0], [-1.0, 0.0], [3.0, 0.0], [-3.0, 0.0]])  # equal means: nothing to erase\n"
+          "eraser = leace(h, np.array([0, 0, 1, 1]))\neraser.E"),
          parts=(("mean", "value"), ("E = left right^T", "value")),
          pick=lambda result, after: (result.mean, result.left @ result.right.T), tolerance=1e-3,
          hide=("With S = cov(h)…of S^(-1/2) cov(h, Y).", "In the coordinates of S's…(mean_c - mean)."),

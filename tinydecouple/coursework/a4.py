@@ -137,11 +137,23 @@ def t_interval(first: np.ndarray, second: np.ndarray, factor: float, ddof: int, 
 KEPT = ("basis", "mean", "last", "refreshes")
 RECORD = ("code_bits", "kl_bits", "entropy_bits", "states", "angle_degrees")
 OPTIONS = 'options = DecoupleOptions(strength=0.4, schedule="warm-up")\n'
-TEXTS = ('d = Direction("msa -> rab", ["k1"], ["ana hu min"], ["ana huwa mn"], ["ana hu mn."], np.zeros((1, 24)))\n')
+CORE = ("rng = np.random.default_rng(0)\nh, y = rng.normal(size=(40, 3)).astype(np.float32), np.arange(40) % 3\n"
+        "h[:, 0] += y\noptions = DecoupleOptions(rank=2, probe_steps=5FROZEN)\n"
+        'core = Decoupler(options, new_probe(3, 3, "normal", np.float32), np.zeros(3))\n')
+TEXTS = ('sources, references = ["ana hu min", "inta min wen", "hu ana"], ["ana huwa mn", "inta mn wen", "huwa ana"]\n'
+         'outputs = ["ana hu. mn hu", "min", ""]\n'
+         'd = Direction("msa -> rab", ["k1", "k2", "k3"], sources, references, outputs, np.zeros((3, 24)))\n')
 SEEDS = "first, second = np.array([60.0, 62.0, 61.0]), np.array([61.0, 64.5, 62.0])\n"
 COUNTS = ('rows, keys = np.tile([10.0, 10.0, 4.0], (3, 8)), ["a", "b", "c"]\n'
           'first = [Direction("msa -> rab", keys, [], [], [], rows)]\n'
           'second = [Direction("msa -> rab", keys, [], [], [], rows + np.tile([0.0, 0.0, 1.0], 8))]\n')
+
+UNLIKE = ('right, gain = np.arange(20.0) + 20, np.arange(20.0) * 7 % 11 - 5\nkeys = [f"k{i}" for i in range(20)]\n'
+          "def counts(right):  # of 100 n-grams of each order\n"
+          "    return np.stack([np.full((20, 8), 100.0), np.full((20, 8), 100.0), np.tile(right[:, None], 8)], 2)"
+          ".reshape(20, 24)\n"
+          'first = [Direction(name, keys, [], [], [], counts(right)) for name in ("msa -> rab", "msa -> cai")]\n'
+          'second = [Direction(d.name, keys, [], [], [], counts(right + gain)) for d in first]\n')
 
 ASSIGNMENT = Assignment("A4", "online decoupling, and what may be claimed", (
     Task("4.1", "training.decoupler:strength_at", {"shape": 1, "value": 3}, strength_cases,
@@ -150,17 +162,24 @@ ASSIGNMENT = Assignment("A4", "online decoupling, and what may be claimed", (
          ("[step for step in range(10) if is_refresh(step, 10, 3)]",
           "[step for step in range(100) if is_refresh(step, 100, 4)]")),
     Task("4.3", "training.decoupler:Decoupler.refresh", {"shape": 2, "value": 10, "edge case": 8}, refresh_cases,
-         ("rng = np.random.default_rng(0)\nh, y = rng.normal(size=(40, 3)), np.arange(40) % 2\nh[:, 0] += y\n"
-          'core = Decoupler(DecoupleOptions(probe_steps=5), new_probe(2, 3, "normal", np.float32), np.zeros(3))\n'
-          "refresh(core, h.astype(np.float32), y, rng)\ncore.basis",),
+         (CORE.replace("FROZEN", "") + "refresh(core, h, y, rng)\ncore.basis",
+          CORE.replace("FROZEN", "") + "refresh(core, h, y, rng)\nrefresh(core, h[::-1] * 2 + 1, y, rng)\n"
+          "core.basis, core.mean, core.last, core.refreshes",
+          CORE.replace("FROZEN", ", frozen=True") + "refresh(core, h, y, rng)\nrefresh(core, h[::-1] * 2 + 1, y, rng)\n"
+          "core.basis, core.mean, core.last, core.refreshes",
+          CORE.replace("FROZEN", "") + "refresh(core, h, y, rng)\nrecord = refresh(core, h[::-1] * 2 + 1, y, rng)\n"
+          'record["code_bits"], record["kl_bits"], record["entropy_bits"], record["states"], record["angle_degrees"]'),
          parts=tuple((name, "value") for name in KEPT + RECORD),
          pick=lambda r, after: [getattr(after[0], name) for name in KEPT] + [r[name] for name in RECORD],
          changed=(0, 3), call=do_refresh, tolerance=3e-3,
          hide=("; at…NULLS of the refreshes…along one direction",)),
     Task("4.4", "coursework.reference:add_penalty", {"shape": 2, "value": 3, "gradient": 9, "edge case": 4}, step_cases,
-         ("h, gradient = np.array([[[1.0, 2.0], [3.0, 4.0]]]), np.zeros((1, 2, 2))\n"
-          "positions, U = np.array([[False, True]]), np.array([[1.0], [0.0]])\n"
-          "add_penalty(gradient, h, positions, U, np.array([0.5, 0.0]), 0.1)",),
+         ("h = np.array([[[1.0, 2.0], [3.0, 4.0]], [[-1.0, 0.5], [2.0, 0.0]]])\ngradient = np.full((2, 2, 2), 0.5)\n"
+          "positions, U = np.array([[False, True], [True, True]]), np.array([[0.6], [0.8]])\n"
+          "add_penalty(gradient, h, positions, U, np.array([0.5, 0.0]), 0.1)",
+          "h, gradient = np.ones((1, 2, 2)), np.array([[[1.0, 2.0], [3.0, 4.0]]])\n"
+          "positions, U = np.zeros((1, 2), bool), np.array([[0.6], [0.8]])  # no token is penalised\n"
+          "add_penalty(gradient, h, positions, U, np.zeros(2), 0.1)"),
          parts=(("gradient at tokens that are not penalised", "value"), ("gradient at penalised tokens", "gradient")),
          pick=lambda r, after: (np.where(after[2][..., None], 0, r), np.where(after[2][..., None], r, 0)),
          mistakes=(("the penalty's gradient is missing", lambda g, h, p, *r: [None, np.where(p[..., None], g, 0)]),
@@ -171,16 +190,21 @@ ASSIGNMENT = Assignment("A4", "online decoupling, and what may be claimed", (
                     lambda g, h, p, U, mean, s: [reference.add_penalty(g, h, p | True, U, mean, s) * ~p[..., None],
                                                  None]))),
     Task("4.5", "evaluation.score:leakage", {"shape": 2, "value": 7, "edge case": 5}, leakage_cases,
-         (f"{TEXTS}leakage(d)",),
+         (f"{TEXTS}leakage(d)", f'{TEXTS}d.outputs = ["", "", ""]\nleakage(d)'),
          mistakes=(("this is the share of words that the standard's sentence has: leave out those of the reference",
                     lambda d: [100 * float(np.mean([w in o.split() for o, s in zip(d.sources, d.outputs)
                                                     for w in s.split()]))]),)),
     Task("4.6", "evaluation.significance:paired_bootstrap", {"shape": 2, "value": 12, "edge case": 6}, bootstrap_cases,
-         (f"{COUNTS}paired_bootstrap(first, second, np.random.default_rng(0), 50)",),
+         (f"{COUNTS}low, high = paired_bootstrap(first, second, np.random.default_rng(0), 50)\nlow, high",
+          f"{UNLIKE}low, high = paired_bootstrap(first, second, np.random.default_rng(0), 2000)\nlow, high",
+          f"{UNLIKE}first[1], second[1] = second[1], first[1]  # what one direction gains the other loses\n"
+          "low, high = paired_bootstrap(first, second, np.random.default_rng(0), 200)\nlow, high"),
          pick=interval, changed=(2,), tolerance=0.125,
          hide=("Keys are drawn with replacement,…and not independent.",)),
     Task("4.7", "coursework.reference:seed_interval", {"shape": 2, "value": 8, "edge case": 4}, seed_cases,
-         (f"{SEEDS}seed_interval(first, second)",), parts=(("mean", "value"), ("low", "value"), ("high", "value")),
+         (f"{SEEDS}seed_interval(first, second)",
+          "first, second = np.array([60.0, 62.0, 61.0, 64.0, 59.0]), np.array([61.0, 64.5, 62.0, 63.0, 60.0])\n"
+          "seed_interval(first, second)"), parts=(("mean", "value"), ("low", "value"), ("high", "value")),
          mistakes=(("t has S - 1 degrees of freedom", lambda a, b: t_interval(a, b, T_975.get(len(a), 0), 1)),
                    ("n and n - 1 are mixed up in the standard deviation",
                     lambda a, b: t_interval(a, b, T_975[len(a) - 1], 0)),

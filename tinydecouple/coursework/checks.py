@@ -4,7 +4,8 @@ This file needs NumPy only, and a student's folder holds a copy of it: `python t
 grader.
 """
 
-import sys
+import linecache
+import re
 import traceback
 from collections.abc import Callable
 from numbers import Number
@@ -15,7 +16,7 @@ import numpy as np
 
 FACTORS = (  # got / expected, and what usually makes it so
     (2, "it is twice what is expected: is a factor 1/2 missing?"),
-    (1 / 2, "it is half of what is expected: is there a factor 1/2 too many, or one class counted of two?"),
+    (1 / 2, "it is half of what is expected: is there a factor 1/2 too many?"),
     (-1, "its sign is reversed"),
     (np.log(2), "it is off by a factor ln 2: nats and bits are mixed up"),
     (1 / np.log(2), "it is off by a factor ln 2: nats and bits are mixed up"),
@@ -24,11 +25,14 @@ FACTORS = (  # got / expected, and what usually makes it so
     (1 / 100, "it is a share, expected percent"))
 
 
-def difference(got: Any, expected: Any, tolerance: float = 1e-4) -> tuple[str, str] | None:
+CHANGED = "it changes its argument {} in place; work on a copy"
+
+
+def difference(got: Any, expected: Any, tolerance: float = 1e-4, names: tuple[str, ...] = ()) -> tuple[str, str] | None:
     """None if `got` is `expected` within the tolerance; else ("shape" or "value", what differs in words).
 
     tolerance: of numbers, relative to the largest entry expected; integers, texts and flags must be equal. A list
-    may stand for a tuple, and a number of any type for a number.
+    may stand for a tuple, and a number of any type for a number.  names: of the entries of a tuple.
     """
     if got is None and expected is not None:
         return "shape", "got None; is the `return` missing, or was the result printed instead of returned?"
@@ -37,7 +41,9 @@ def difference(got: Any, expected: Any, tolerance: float = 1e-4) -> tuple[str, s
             got = got.tolist()
         if not isinstance(got, (tuple, list)) or len(got) != len(expected):
             return "shape", f"got {shape_of(got)}, expected {len(expected)} results"
+        names = names if len(names) == len(expected) else [f"entry {i} (from 0)" for i in range(len(expected))]
         found = [difference(a, b, tolerance) for a, b in zip(got, expected)]
+        found = [f and (f[0], f"{name}: {f[1]}") for name, f in zip(names, found)]
         return next((f for f in found if f and f[0] == "shape"), None) or next((f for f in found if f), None)
     if not isinstance(expected, (Number, np.ndarray)) or isinstance(expected, bool):
         equal = type(got) is type(expected) and got == expected
@@ -53,7 +59,7 @@ def difference(got: Any, expected: Any, tolerance: float = 1e-4) -> tuple[str, s
     off = ~(np.abs(a - b) <= within)
     if not off.any():
         return None
-    return "value", f"{at_worst(a, b)}; {likely_cause(a, b) or 'compare with the equation, term by term'}"
+    return "value", f"{at_worst(a, b)}; {likely_cause(a, b) or 'go through the steps of the approach'}"
 
 
 def shape_of(value: Any) -> str:
@@ -79,7 +85,7 @@ def at_worst(got: np.ndarray, expected: np.ndarray) -> str:
 def likely_cause(got: np.ndarray, expected: np.ndarray) -> str:
     """What usually makes numbers differ in this way, or "" if nothing usual fits."""
     def like(other: np.ndarray) -> bool:
-        return bool(np.allclose(got, other, rtol=1e-3, atol=1e-3 * np.abs(expected).max(initial=0)))
+        return bool(np.allclose(got, other, rtol=1e-3, atol=1e-3 * np.abs(other).max(initial=0)))
 
     if not np.isfinite(expected).all():
         return ""
@@ -87,10 +93,13 @@ def likely_cause(got: np.ndarray, expected: np.ndarray) -> str:
         return "it holds NaN or infinity: does something overflow, or is there a division by 0?"
     if not got.any():
         return "it is 0 everywhere"
-    size = max(expected.size, 2)
-    n = expected.shape[0] if expected.ndim else 0
+    size, n = max(expected.size, 2), expected.shape[0] if expected.ndim else 0
     usual = [*FACTORS, (size, "it is a sum where a mean is expected"),
              (1 / size, "it is a mean where a sum is expected")]
+    if n == 2:  # both fit, and only the student can know
+        usual = [(2, "it is twice what is expected: is a factor 1/2 missing, or a division by the 2 states?"),
+                 (1 / 2, "it is half of what is expected: is there a factor 1/2, or a division by 2 states, too many?"),
+                 *usual]
     if n > 2:
         usual += [(n, "it is n times what is expected: divide by the number of states?"),
                   (1 / n, "it is 1/n of what is expected: is it divided by the number of states once too often?"),
@@ -104,53 +113,57 @@ def likely_cause(got: np.ndarray, expected: np.ndarray) -> str:
         return "its order is reversed"
     if like(expected**2):
         return "it is the square of what is expected"
-    return "it is the root of what is expected: is a square missing?" if like(np.sqrt(np.abs(expected))) else ""
+    if like(np.sqrt(np.abs(expected))):
+        return "it is the root of what is expected: is a square missing?"
+    ratio = (got * expected).sum() / max((expected**2).sum(), 1e-300)
+    constant = np.count_nonzero(expected) > 2 and like(ratio * expected)
+    return f"every entry is {ratio:.4g} times what is expected" if constant else ""
 
 
-def check(name: str, got: Any, expected: Any, tolerance: float = 1e-4) -> None:
+def check(name: str, got: Any, expected: Any, names: tuple[str, ...] = ()) -> None:
     """Raise AssertionError, in words, unless `got` is `expected`."""
-    if found := difference(got, expected, tolerance):
+    if found := difference(got, expected, names=names):
         raise AssertionError(f"{name}: {found[1]}")
 
 
-def task(number: str) -> Callable[[Callable], Callable]:
-    """Mark a test as that of a task: `pytest -m task_1_2` runs those of task 1.2."""
-    def mark(test: Callable) -> Callable:
-        test.task = number
-        try:
-            import pytest
-        except ImportError:  # python test_A1.py needs NumPy only
-            return test
-        return getattr(pytest.mark, "task_" + number.replace(".", "_"))(test)
-    return mark
-
-
-def run(tests: dict[str, Any], chosen: list[str]) -> int:
-    """Run the tests of the tasks chosen, all by default, with a line for each; returns 0 if all pass, else 1."""
-    by_task: dict[str, list[Callable]] = {}
-    for test in [test for name, test in tests.items() if name.startswith("test_")]:
-        by_task.setdefault(test.task, []).append(test)
-    if unknown := set(chosen) - set(by_task):
-        print(f"no task {', '.join(sorted(unknown))}; there are {', '.join(by_task)}")
-        return 2
-    results = [all([_passes(number, test) for test in by_task[number]]) for number in chosen or by_task]
-    print(f"{sum(results)} of {len(results)} tasks pass their public tests; the grader draws inputs of its own")
-    return 0 if all(results) else 1
-
-
-def _passes(number: str, test: Callable) -> bool:
-    name = test.__doc__ or test.__name__
+def refusal(function: Callable, *args: Any) -> str:
+    """The name of the exception that a call raises, or what it returns instead, in words."""
     try:
-        test()
-    except NotImplementedError:
-        told = "not written yet"
-    except AssertionError as error:
-        told = str(error).split(": ", 1)[-1]
+        return shape_of(function(*args))
     except Exception as error:
-        line = traceback.extract_tb(sys.exc_info()[2])[-1]
-        told = f"stopped by {type(error).__name__}: {error} ({Path(line.filename).name}, line {line.lineno})"
-    else:
-        print(f"  {number} passes   {name}")
-        return True
-    print(f"  {number} FAILS    {name}: {told}")
-    return False
+        if isinstance(error, NotImplementedError):
+            raise
+        return type(error).__name__
+
+
+def told(error: BaseException, file: str) -> str:
+    """An exception in words: the line of the student's file, and the shapes of the arrays on it."""
+    frames = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__)
+              if Path(frame.f_code.co_filename).name == file]
+    place, shapes = "", []
+    if isinstance(error, SyntaxError):
+        place = f"line {error.lineno}: "
+    elif frames:
+        frame, line = frames[-1]
+        names = [one.f_code.co_name for one, _ in reversed(frames) if one.f_code.co_name.isidentifier()][:3]
+        place = f"line {line}{' in ' * bool(names)}{', called from '.join(names)}: "
+        text = linecache.getline(frame.f_code.co_filename, line)
+        held = {name: v for name, v in frame.f_locals.items() if re.search(rf"\b{re.escape(name)}\b", text)}
+        held |= {f'{name}["{key}"]': a for name, v in held.items() if isinstance(v, dict) for key, a in v.items()
+                 if f'{name}["{key}"]' in text}
+        shapes = [f"{name} {v.shape}" for name, v in held.items() if isinstance(v, np.ndarray)]
+    if isinstance(error, NotImplementedError):
+        return str(error)[:300] or "not written yet"
+    if isinstance(error, SystemExit):
+        return f"{place}it ends the program (sys.exit); return a result instead"
+    if isinstance(error, MemoryError):
+        return f"{place}more memory than the grader allows"
+    why = re.sub(r"matmul: .*\(size (\d+) is different from (\d+)\)",
+                 r"the inner sizes of a matrix product must be equal, and are \2 and \1", str(error))
+    why = re.sub(r",? with gufunc signature \S+", "", why)
+    if shapes and isinstance(error, (ValueError, IndexError)):
+        why += f" [{', '.join(shapes)}]"
+    if isinstance(error, ModuleNotFoundError):
+        why += "; use NumPy and helpers.py only"
+    text = " ".join(f"{place}{type(error).__name__}: {why}".split())[:300]
+    return text.encode("utf-8", "backslashreplace").decode()

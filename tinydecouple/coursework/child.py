@@ -1,23 +1,23 @@
 """The process that runs a student's code: one task, its cases one after another; it knows no expected answer.
 
-Run as `python child.py INPUTS OUTPUT SECONDS` in a folder that holds this file, the student's file and helpers.py. It
-imports NumPy and the standard library only. INPUTS is an npz of arrays without pickle; OUTPUT gets one record per case,
-written as soon as the case is done, so that a later one that hangs costs only itself. What one process of the same
-interpreter can enforce is enforced: memory where the system has limits, and an audit hook, which no code can take off
-again, that refuses the package tinydecouple, the network, other processes and writing to files. The limit on time by
-the clock is the parent's.
+Run as `python child.py INPUTS OUTPUT SECONDS` in a folder that holds this file, checks.py, the student's file and
+helpers.py. It imports NumPy and the standard library only. INPUTS is an npz of arrays without pickle; OUTPUT gets one
+record per case, written as soon as the case is done, so that a later one that hangs costs only itself. What one process
+of the same interpreter can enforce is enforced: memory where the system has limits, and an audit hook, which no code
+can take off again, that refuses the package tinydecouple, the network, other processes and writing to files. The limit
+on time by the clock is the parent's.
 """
 
 import dataclasses
+import importlib
 import inspect
 import io
 import json
 import os
 import sys
-import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -168,26 +168,11 @@ def watched() -> dict[tuple[int, str], Any]:
             if callable(thing)}
 
 
-def told(error: BaseException, name: str) -> str:
-    """An exception in words, with the last line of the student's file that it passed through."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith(name)]
-    line = f"line {lines[-1]}: " if lines else ""
-    if isinstance(error, SyntaxError):
-        line = f"line {error.lineno}: "
-    if isinstance(error, NotImplementedError):
-        return str(error)[:300] or "not written yet"
-    if isinstance(error, SystemExit):
-        return f"{line}it ends the program (sys.exit); return a result instead"
-    if isinstance(error, MemoryError):
-        return f"{line}more memory than the grader allows"
-    text = " ".join(f"{line}{type(error).__name__}: {error}".split())[:300]
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def results(module: Any, work: dict[str, Any], classes: Any, before: dict[tuple[int, str], Any]) -> Iterator[Any]:
+def results(module: Any, work: dict[str, Any], classes: Any, before: dict[tuple[int, str], Any],
+            told: Callable[[BaseException, str], str]) -> Iterator[Any]:
     """A record for each case of a task, of the function in a student's module.
 
-    before: what NumPy was before the module was imported.
+    before: what NumPy was before the module was imported.  told: an exception in words, as checks.told gives it.
     """
     for earlier, calls in work["earlier"].items():
         if callable(own := getattr(module, earlier, None)):
@@ -208,6 +193,7 @@ def main(inputs: str, output: str, seconds: str) -> None:
     with open(inputs, "rb") as file:
         data = file.read()
     import helpers
+    told = importlib.import_module("checks").told  # checks.py lies beside this file
 
     work = load(data, helpers)
     limit(work["memory"], int(seconds))
@@ -229,19 +215,8 @@ def main(inputs: str, output: str, seconds: str) -> None:
     say(imported=callable(function))
     if not callable(function):
         return
-    for record in results(module, work, helpers, before):
+    for record in results(module, work, helpers, before, told):
         say(**record)
-
-
-def records(stream: BinaryIO, most: int = 2**26) -> list[Any]:
-    """The records of an OUTPUT file, as far as they were written whole."""
-    found = []
-    while len(head := stream.read(8)) == 8:
-        size = int.from_bytes(head, "little")
-        if size > most or len(body := stream.read(size)) < size:
-            break
-        found.append(load(body))
-    return found
 
 
 if __name__ == "__main__":

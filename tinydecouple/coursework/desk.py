@@ -18,7 +18,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tinydecouple.coursework import checks, grader, stubs
+from tinydecouple.coursework import grader, stubs
 from tinydecouple.coursework.grader import Grade
 from tinydecouple.coursework.prepare import Prepared, prepare_all
 from tinydecouple.coursework.submission import find
@@ -26,6 +26,8 @@ from tinydecouple.coursework.tasks import NAMES, Assignment, assignment
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.files import write, write_json
 
+THEORY = stubs.HANDOUTS.parent / "THEORY.md"  # an installed package lacks it
+SHARED = ("checks.py", "runner.py")  # files of ours that a student's folder holds, too
 GRADESCOPE = stubs.HANDOUTS / "gradescope"
 NEEDED = ("__init__.py", "errors.py", "files.py", "options.py", "method/*.py", "coursework/*.py")  # to grade A1 to A3
 
@@ -40,23 +42,13 @@ def assignment_command(args: argparse.Namespace) -> None:
 def student_files(of: Assignment) -> dict[str, str]:
     """Name -> text of what a student gets."""
     number, markers = of.name, "\n".join(f"    task_{t.id.replace('.', '_')}: {t.id} {t.name}" for t in of.tasks)
-    readme = f"""# Assignment {number}: {of.title}
-
-You need Python 3.10 or later and NumPy (`pip install numpy`); nothing else is used when your work is graded.
-
-1. Read [{number}.md]({number}.md), the handout.
-2. Edit `{number}.py`, the only file that you submit. Keep the functions' names and the order of their arguments.
-3. Test: `python test_{number}.py`, or one task, `python test_{number}.py {of.tasks[0].id}`. With pytest:
-   `python -m pytest -m task_{of.tasks[0].id.replace('.', '_')}`.
-4. Submit `{number}.py`.
-
-`helpers.py` is what you may use, `checks.py` is what the tests use. The public tests are the examples; the grader draws
-inputs of its own, one state and many, in float32 and float64, and looks at special cases.
-"""
+    readme = stubs.handout("STUDENT").format(name=number, title=of.title, n=number[1])
     return {f"{number}.py": stubs.stubs(of), "helpers.py": stubs.helpers(of),
             f"test_{number}.py": stubs.public_tests(of),
-            "checks.py": Path(checks.__file__).read_text(encoding="utf-8"), f"{number}.md": stubs.handout(number),
+            **{file: (stubs.PACKAGE / "coursework" / file).read_text(encoding="utf-8") for file in SHARED},
+            f"{number}.md": stubs.handout(number),
             **({"RUBRIC.md": stubs.handout("RUBRIC")} if of.written else {}), "README.md": readme,
+            **({"THEORY.md": THEORY.read_text(encoding="utf-8")} if THEORY.exists() else {}),
             "pytest.ini": f"[pytest]\nmarkers =\n{markers}\n"}
 
 

@@ -14,12 +14,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from tinydecouple.coursework import child
-from tinydecouple.coursework.checks import difference
+from tinydecouple.coursework import checks, child
+from tinydecouple.coursework.checks import difference, shape_of
 from tinydecouple.coursework.prepare import Answer, Prepared
 from tinydecouple.coursework.stubs import helpers
 from tinydecouple.coursework.submission import Submission
@@ -64,7 +64,8 @@ def run_child(source: str, assignment: Assignment, work: bytes, seconds: float =
     environment |= {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     with tempfile.TemporaryDirectory(prefix="grade-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        (folder / "child.py").write_text(Path(child.__file__).read_text(encoding="utf-8"), encoding="utf-8")
+        for module in (child, checks):
+            (folder / Path(module.__file__).name).write_bytes(Path(module.__file__).read_bytes())
         (folder / "helpers.py").write_text(helpers(assignment), encoding="utf-8")
         (folder / f"{assignment.name}.py").write_text(source, encoding="utf-8")
         (folder / "inputs.npz").write_bytes(work)
@@ -85,13 +86,24 @@ def run_child(source: str, assignment: Assignment, work: bytes, seconds: float =
         output = folder / "output.bin"
         try:
             with open(output, "rb") as stream:
-                found = child.records(stream)
+                found = records(stream)
         except (OSError, ValueError, KeyError, TypeError):
             found = []
         if not found and not why.startswith("no result"):
             last = (folder / "errors.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
             why = f"the grader's process did not start: {' '.join(last)[:200]}"
         return found, why
+
+
+def records(stream: BinaryIO, most: int = 2**26) -> list[Any]:
+    """The records of an OUTPUT file, as far as they were written whole."""
+    found = []
+    while len(head := stream.read(8)) == 8:
+        size = int.from_bytes(head, "little")
+        if size > most or len(body := stream.read(size)) < size:
+            break
+        found.append(child.load(body))
+    return found
 
 
 def judge(prepared: Prepared, results: list[Any], why: str) -> Mark:
@@ -122,14 +134,16 @@ def faults(task: Task, answer: Answer, record: dict[str, Any] | None, why: str) 
             yield from ((name, record["error"]) for name in concerned)
         return
     if answer.raises:
-        yield from ((name, f"got {describe(record['result'])}, expected {answer.raises}") for name in concerned)
+        yield from ((name, f"got {shape_of(record['result'])}, expected {answer.raises}") for name in concerned)
         return
-    for place, (before, after) in enumerate(zip(case.args, record["after"])):
-        if place not in task.changed and not isinstance(before, np.random.Generator) and not child.same(before, after):
-            yield from ((name, f"it changes its argument {place + 1} in place; work on a copy") for name in concerned)
-            return
+    after = list(record["after"])
+    for place, before in enumerate(case.args):
+        if place not in task.changed and not isinstance(before, np.random.Generator):
+            if not child.same(before, after[place]):  # costs one property, for what is returned may be right
+                yield next(iter(task.points)), checks.CHANGED.format(place + 1)
+            after[place] = before
     try:
-        got = task.split(record["result"], record["after"])
+        got = task.split(record["result"], after)
         if len(got) != len(answer.parts):
             raise ValueError
     except Exception:  # any other form of result
@@ -164,10 +178,6 @@ def known_mistake(task: Task, case: Case, part: str, got: Any) -> str:
         except Exception:  # a mistake that this case's arguments do not allow
             continue
     return ""
-
-
-def describe(result: Any) -> str:
-    return "None" if result is None else f"a {type(result).__name__}"
 
 
 def grade(submission: Submission, prepared: list[Prepared], seconds: float = SECONDS) -> Grade:

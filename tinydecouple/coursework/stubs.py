@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tinydecouple.coursework import checks
 from tinydecouple.coursework.tasks import Assignment, Task
 from tinydecouple.errors import TinyDecoupleError
 
@@ -97,8 +98,8 @@ def closure(wanted: tuple[str, ...], known: frozenset[str] = frozenset()) -> str
 def helpers(assignment: Assignment) -> str:
     """helpers.py of an assignment: what its tasks may use, cut from the package, without the answers asked for."""
     answers = frozenset(task.name for task in assignment.tasks)
-    head = f'"""What assignment {assignment.name} gives you, cut from tinydecouple: use it, do not change it."""\n\n' \
-           "from __future__ import annotations\n\n"
+    head = f'"""What assignment {assignment.name} gives you, cut from tinydecouple: use it, do not change it.\n\n' \
+           '"THEORY (12)" is equation (12) of THEORY.md.\n"""\n\nfrom __future__ import annotations\n\n'
     return head + closure(assignment.helpers, answers)
 
 
@@ -124,6 +125,13 @@ def words(assignment: Assignment, task: Task) -> dict[str, str]:
     return {"title": found[1], **parts}
 
 
+def filled(text: str, first: str = "", later: str = "") -> str:
+    """Lines of at most 92 columns; code between backticks stays on one line, so that it can be copied."""
+    whole = re.sub("`[^`]+`", lambda code: code[0].replace(" ", "\0"), text)
+    return textwrap.fill(whole, 92, initial_indent=first, subsequent_indent=later, break_long_words=False,
+                         break_on_hyphens=False).replace("\0", " ")
+
+
 def docstring(task: Task, node: ast.FunctionDef) -> str:
     """The reference's docstring without the sentences that give the answer away."""
     text = ast.get_docstring(node)
@@ -133,13 +141,35 @@ def docstring(task: Task, node: ast.FunctionDef) -> str:
         if count != 1:
             raise ValueError(f"{task.function}: the docstring no longer says {part!r}; mend `hide` of task {task.id}")
     paragraphs = [re.sub(r" +([,.;:])", r"\1", " ".join(p.split())) for p in text.split("\n\n")]
-    text = "\n\n".join(textwrap.fill(p, 92, break_on_hyphens=False) for p in paragraphs if p)
+    text = "\n\n".join(filled(cited(p)) for p in paragraphs if p)
     return text[:1].upper() + text[1:] if text[:2].isalpha() else text  # a sentence whose start was hidden
+
+
+def cited(text: str) -> str:
+    """The package's "THEORY (17)" in words that cannot be taken for a section."""
+    def words(found: re.Match) -> str:
+        return f"equation{'s' * (found[1].count('(') > 1)} {found[1]} of THEORY.md"
+    return re.sub(r"THEORY (\(\d+\)(?:(?:,| and| to) \(\d+\))*)", words, text)
+
+
+def called(assignment: Assignment, task: Task) -> list[str]:
+    """Ids of the earlier tasks whose functions a task's reference calls, itself or through others of its module."""
+    module, seen = task.function.partition(":")[0], set()
+
+    def visit(node: ast.AST) -> None:
+        for name in {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} - seen:
+            kind, inner = top_level(module).get(name, ("", None))
+            if kind == "here" and isinstance(inner, ast.FunctionDef):
+                seen.add(name)
+                visit(inner)
+    visit(definition(task.function)[1])
+    return [one.id for one in assignment.tasks if one.name in seen and one.function.startswith(f"{module}:")
+            and one.id < task.id]
 
 
 def run_example(assignment: Assignment, task: Task, code: str) -> Any:
     """The value of an example's last line, by the reference."""
-    space = {"np": np}
+    space = {"np": np, "checks": checks}
     exec(compile(helpers(assignment), "helpers.py", "exec"), space)
     space |= {one.name: one.reference for one in assignment.tasks}
     *before, last = code.strip().splitlines()
@@ -157,9 +187,10 @@ def rounded(value: Any) -> Any:
 
 
 def literal(value: Any) -> str:
-    """Code that makes the value again, arrays to 8 digits."""
+    """Code that makes the value again, arrays to 8 digits of the largest entry."""
     if isinstance(value, np.ndarray):
-        return f"np.array({(np.round(value.astype(np.float64), 8) + 0.0).tolist()})"
+        digits = 8 - min(0, int(np.log10(np.abs(value).max(initial=0) or 1)))
+        return f"np.array({(np.round(value.astype(np.float64), digits) + 0.0).tolist()})"
     if isinstance(value, (tuple, list)):
         inner = ", ".join(map(literal, value))
         return f"[{inner}]" if isinstance(value, list) else f"({inner},)"
@@ -171,7 +202,7 @@ def stub(assignment: Assignment, task: Task) -> str:
     source, node = definition(task.function)
     header = segment(source, node).splitlines()[:node.body[0].lineno - node.lineno]
     text = words(assignment, task)
-    told = docstring(task, node) or textwrap.fill(text["goal"], 92)
+    told = docstring(task, node) or filled(text["goal"])
     code = task.examples[0].strip().splitlines()
     gives = str(rounded(run_example(assignment, task, task.examples[0])))
     lines = [f"TODO {task.id} ({task.total} points): {text['title']}", f"APPROACH: {text['approach']}",
@@ -179,8 +210,7 @@ def stub(assignment: Assignment, task: Task) -> str:
              f"         gives {gives}", f"HINT: {text['hint']}"]
     body = [f'"""{told}', '"""'] if "\n" in told else [f'"""{told}"""']
     for line in lines:
-        body += textwrap.wrap(line, 92, initial_indent="# ", subsequent_indent="#     ", drop_whitespace=True) \
-            if not line.startswith(("EXAMPLE", "   ")) else [f"# {line}"]
+        body.append(f"# {line}" if line.startswith(("EXAMPLE", "   ")) else filled(line, "# ", "#     "))
     body.append(f'raise NotImplementedError("{task.id} {task.name} is not written yet")')
     return "\n".join([*header, textwrap.indent("\n".join(body), "    ")])
 
@@ -200,13 +230,25 @@ def public_tests(assignment: Assignment) -> str:
     """test_A1.py and the like: the examples, with what the reference gives."""
     parts = [f'"""Public tests of {assignment.name}: python test_{assignment.name}.py, or with pytest, '
              f'-m task_{assignment.tasks[1].id.replace(".", "_")} for one task."""\n\nimport sys\n\n'
-             f"import numpy as np\n\nimport checks\nfrom {assignment.name} import *\nfrom helpers import *"]
+             "import numpy as np\n\nimport checks\nimport runner\n\n"
+             f"try:\n    from {assignment.name} import *\nexcept Exception as error:\n"
+             f'    if __name__ != "__main__":\n        raise\n'
+             f'    sys.exit(runner.not_imported(error, "{assignment.name}.py"))\n\nfrom helpers import *\n\n'
+             "# a function that changes an argument in place fails, but for these places (from 0):\n"
+             f"runner.guard(globals(), { {task.name: task.changed for task in assignment.tasks} })"]
     for task in assignment.tasks:
+        needed = f', "{needs}"' if (needs := " ".join(called(assignment, task))) else ""
         for number, code in enumerate(task.examples, 1):
             *before, last = code.strip().splitlines()
             value = run_example(assignment, task, code)
-            lines = [*before, f"got = {last}", f'checks.check("{task.id} {task.name}", got, {literal(value)})']
-            parts.append(f'@checks.task("{task.id}")\ndef test_{task.id.replace(".", "_")}_{number}():\n'
-                         f'    """{task.name}, example {number}"""\n' + textwrap.indent("\n".join(lines), "    "))
-    parts.append('if __name__ == "__main__":\n    sys.exit(checks.run(globals(), sys.argv[1:]))')
+            tree = ast.parse(last, mode="eval").body
+            entries = [ast.unparse(e) for e in tree.elts] if isinstance(tree, ast.Tuple) else [n for n, _ in task.parts]
+            names = f", {tuple(entries)}" if isinstance(value, tuple) and len(value) == len(entries) > 1 else ""
+            lines = [*before, f"got = {last}", f'checks.check("{task.id} {task.name}", got, {literal(value)}{names})']
+            which = f"example {number}" + f" ({last})" * (isinstance(tree, (ast.Name, ast.Subscript, ast.Attribute)))
+            parts.append(f'@runner.task("{task.id}"{needed})\n'
+                         f'def test_{task.id.replace(".", "_")}_{number}():\n    r"""{task.name}, {which}"""\n'
+                         + textwrap.indent("\n".join(lines), "    "))
+    parts.append('if __name__ == "__main__":\n'
+                 f'    sys.exit(runner.run(globals(), sys.argv[1:], "{assignment.name}.py"))')
     return "\n\n\n".join(parts) + "\n"
