@@ -64,7 +64,7 @@ def public(number, code=""):
     sources = {"helpers": stubs.helpers(named(name)), name: solution(named(name)) + "\n\n" + code, "runner": runner,
                f"test_{name}": compiled(name)}
     before = dict(sys.modules)
-    sys.modules["checks"] = checks
+    sys.modules |= {"checks": checks, "pytest": None}  # without pytest, whose markers are those of this project
     try:
         for one, source in sources.items():
             sys.modules[one] = types.ModuleType(one)
@@ -74,6 +74,6 @@ def public(number, code=""):
         fails = sys.modules["runner"].fails
         return [fails(test, f"{name}.py") for test in tests if getattr(test, "task", "") == number]
     finally:
-        for one in (*sources, "checks"):
+        for one in (*sources, "checks", "pytest"):
             del sys.modules[one]
         sys.modules |= {one: module for one, module in before.items() if one not in sys.modules}

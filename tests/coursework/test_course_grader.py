@@ -117,6 +117,34 @@ def test_hostile_solutions_get_nothing(number, what, code):
     assert "forever" not in what or "loop forever?" in mark.remarks[0], mark.remarks
 
 
+CAUSES = {  # (task, what is wrong) -> what the feedback must say of it
+    ("1.4", "SMALLEST is forgotten"): "SMALLEST is not added",
+    ("1.5", "the cross-entropy's gradient is not divided by n"): "is not divided by the number of states",
+    ("1.5", "kl_weight is ignored"): "`kl_weight` is ignored",
+    ("1.6", "no bias correction"): "neither moment is corrected",
+    ("1.7", "the rate reaches 0 at the last step"): "divide by `steps`, not by steps - 1",
+    ("1.7", "a batch larger than the sample starts where the last ended"): "also if the batch is larger",
+    ("2.6", "a block cuts a sentence"): "a block cuts a sentence",
+    ("2.7", "the mean logarithm for the logarithm of the mean"): "averages logarithms",
+    ("3.5", "(21)'s Frobenius norm of columns that are not orthonormal"): "orthonormal before (21)",
+    ("4.3", "the basis is not frozen"): "`options.frozen` keeps the first basis",
+    ("4.5", "punctuation is part of the word"): "use `words`"}
+
+
+@pytest.mark.parametrize("number, what", CAUSES, ids=lambda x: x if len(x) < 60 else "")
+def test_usual_mistakes_are_called_by_their_name(number, what):
+    (code,) = [code for task, told, code in entries("wrong.txt") if (task, told) == (number, what)]
+    remarks = mark_here(number, code).remarks
+    assert CAUSES[number, what] in remarks[0], remarks
+
+
+def test_an_argument_changed_in_place_costs_one_property():
+    (code,) = [code for task, what, code in entries("wrong.txt") if what == "logits are changed in place"]
+    mark = mark_here("1.3", code)
+    assert mark.earned == {"shape": 0, "value": 5, "gradient": 5, "edge case": 4}, mark.earned
+    assert "changes its argument 1 in place" in mark.remarks[0]
+
+
 def test_the_grader_goes_on_after_a_hostile_task():
     """The task that ends its process costs its own points; the next one is graded."""
     code = "\ndef cross_entropy(logits, y):\n    import os\n    os._exit(0)\n"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mutants import task_of
-from solutions import defined, solution
+from mutants import EQUIVALENT, all_mutants, entries, task_of
+from solutions import defined, public, solution
 
 from tinydecouple.coursework import checks, stubs
 from tinydecouple.coursework.desk import student_files
@@ -184,7 +184,12 @@ def test_inputs_come_in_the_sizes_that_the_handouts_name():
     (np.arange(6.0).reshape(2, 3), np.arange(6.0).reshape(3, 2), "axes are swapped"),
     (np.array([3.0, 2.0, 1.0]), np.array([1.0, 2.0, 3.0]), "order is reversed"),
     (np.array([1.0, np.nan]), np.array([1.0, 2.0]), "NaN"), (None, 1.0, "`return` missing"),
-    (np.array([5.0, 10.0, 50.0, 15.0]), np.array([1.0, 2.0, 10.0, 3.0]) * 15, "compare"),
+    (np.array([5.0, 10.0, 50.0, 15.0]), np.array([1.0, 2.0, 10.0, 3.0]) * 15, "every entry is 0.3333 times"),
+    (np.array([5.0, 1.0, 50.0]), np.array([1.0, 2.0, 10.0]), "go through the steps"),
+    (np.full((3, 2), 1e-17), np.full((3, 2), 1e-6), "every entry is 1e-11 times"),  # not "the square"
+    (np.array([1.0, 2.0]), np.array([2.0, 4.0]), "or a division by 2 states"),  # not "a factor 1/2" alone
+    (np.ones((5, 2)), np.full((5, 2), 0.4), "divided by 2 where the number of states belongs"),
+    (np.ones(3), np.zeros(3), "0 is expected everywhere"), ((1.0, 2.0), (1.0, 3.0), "entry 1 (from 0)"),
     ("1", 1.0, "expected a number"),
     (np.array([4.0, 9.0, 1.0]), np.array([2.0, 3.0, 1.0]), "square"), ([1.0], (1.0, 2.0), "expected 2 results")])
 def test_what_a_difference_is_called(got, expected, words):
@@ -197,3 +202,76 @@ def test_equal_results_in_other_clothes_are_equal():
         assert checks.difference(got, expected) is None, (got, expected)
     assert checks.difference(4, 3) and checks.difference(True, False) and checks.difference(3.0000001, 3) \
         , "integers and flags must be equal"
+
+
+def test_the_public_tests_catch_the_mistakes_that_were_written_down():
+    """All wrong solutions of the list: who passes the public tests has no elementary mistake left."""
+    passing = {(number, what) for number, what, code in entries("wrong.txt") if not any(public(number, code))}
+    assert not passing, f"the public tests let these pass: {sorted(passing)}"
+
+
+@pytest.mark.slow
+def test_the_public_tests_catch_nearly_every_mechanical_change():
+    rows = [row for row in all_mutants() if row[:2] not in EQUIVALENT]
+    passing = [row[:2] for row in rows if not any(public(row[0], row[2]))]
+    assert len(passing) <= 0.02 * len(rows), f"the public tests let {len(passing)} of {len(rows)} pass: {passing}"
+
+
+def written(name, folder, code="", source=None):
+    """A student's folder with a right solution, to which code is appended; the output of its public tests."""
+    for file, text in student_files(assignment(name)).items():
+        (folder / file).write_text(text, encoding="utf-8")
+    (folder / f"{name}.py").write_text((source or solution(assignment(name))) + "\n\n" + code, encoding="utf-8")
+
+    def tested(*arguments):
+        command = [sys.executable, f"test_{name}.py", *arguments]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        assert "Traceback" not in done.stderr + done.stdout, done.stderr[-500:]
+        return done.stdout
+    return tested
+
+
+def test_public_tests_name_the_earlier_task_that_fails_too(tmp_path):
+    """Also if only the later one is asked for."""
+    code = "\ndef forward(parameters, h1, noise):\n    return h1 @ parameters['mu'].T, h1, h1, h1, h1\n"
+    tested = written("A1", tmp_path, code)
+    assert re.search(r"1\.5 FAILS.*\n +1\.4 fails too: repair that first", tested("1.5")), tested("1.5")
+    assert "fails too" not in tested("1.4") and "example 1: sigma2: " in tested("1.4"), "1.4 is itself to blame"
+    assert "1.7" in tested("-h") and "no task" not in tested("-h")
+
+
+def test_an_error_in_an_earlier_function_says_who_called_it(tmp_path):
+    tested = written("A1", tmp_path, "\ndef with_one(h):\n    wide = np.ones((7, 9))\n    return wide @ h\n")
+    out = tested("1.7")
+    assert re.search(r"line \d+ in with_one, called from optimise: ValueError: the inner sizes of a matrix product "
+                     r"must be equal, and are 9 and 2 \[.*wide \(7, 9\)", out), out
+    assert "1.1 fails too: repair that first" in out
+
+
+def test_a_file_that_cannot_be_imported_is_told_in_words(tmp_path):
+    assert "A1.py could not be run: line " in written("A1", tmp_path, "def f(:\n")()
+    assert "use NumPy and helpers.py only" in written("A1", tmp_path, "import absent_package\n")()
+    assert "A1.py imports pytest: the grader has NumPy" in written("A1", tmp_path, "import pytest\n")("1.1")
+
+
+def test_code_to_be_copied_stays_on_one_line():
+    """Between backticks of a stub's comments nothing is wrapped, or pasting it fails."""
+    for name in NAMES:
+        for line in stubs.stubs(assignment(name)).splitlines():
+            assert not line.lstrip().startswith("#") or line.count("`") % 2 == 0, f"{name}.py: {line}"
+    assert "`return np.concatenate((h, np.ones_like(h[:, :1])), axis=1)`" in stubs.stubs(assignment("A1"))
+
+
+@pytest.mark.parametrize("number, earlier", [("1.5", "1.1 1.2 1.3 1.4"), ("2.7", "2.1 2.4 2.6"), ("3.5", "3.4"),
+                                             ("3.6", ""), ("4.3", "")])
+def test_the_earlier_tasks_that_a_task_calls_are_found_in_the_source(number, earlier):
+    assert " ".join(stubs.called(assignment(f"A{number[0]}"), task_of(number))) == earlier
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_student_gets_the_equations(name):
+    files = student_files(assignment(name))
+    assert r"\tag{12}" in files["THEORY.md"]
+    assert "0 of 100" in files["README.md"] and f"test_{name}.py {name[1]}.1" in files["README.md"]
+    cited = files[f"{name}.py"] + files[f"{name}.md"]
+    assert not re.search(r"THEORY \(", cited), "an equation's number may be taken for a section's"

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tinydecouple.coursework.mistakes import ADAM, BY_SIGMA2, FITS, adam, both, by_sigma2, other_fit
+from tinydecouple.coursework.mistakes import ADAM, BY_SIGMA2, FITS, adam, both, by_sigma2, drawn, other_fit
 from tinydecouple.coursework.tasks import Assignment, Case, Rng, Task
 from tinydecouple.method.probe import SMALLEST, VariationalProbe
 
@@ -133,12 +133,15 @@ ASSIGNMENT = Assignment("A1", "the variational probe", (
                                   / np.exp(l - l.max(1, keepdims=True)).sum(1, keepdims=True)]),
                    ("the gradient is that of each state's own cost: do not divide it by the number of states",
                     lambda l, y: [None, ASSIGNMENT.by_id["1.3"].reference(l, y)[1] / len(y)]),
+                   ("softmax is taken over the states, expected over the classes",
+                    lambda l, y: [(np.logaddexp.reduce(l, axis=0) - l)[np.arange(len(y)), y],
+                                  np.exp(l - np.logaddexp.reduce(l, axis=0)) - np.eye(l.shape[1])[y]]),
                    ("the logarithm of the normaliser is missing",
                     lambda l, y: [(l.max(1, keepdims=True) - l)[np.arange(len(y)), y], None]))),
     Task("1.4", "method.probe:forward", {"shape": 2, "value": 10, "edge case": 4}, forward_cases,
-         ('parameters = {"mu": np.array([[1.0, 0.5], [0.0, 2.0]]), "log_sigma2": np.array([[0.0, -1.0], [0.5, 0.0]])}\n'
+         ('parameters = {"mu": np.array([[1, 0.5], [0, 2]]), "log_sigma2": np.array([[0, -1], [1, 0]])}\n'
           'forward(parameters, np.array([[3.0, 1.0]]), {"eps": np.array([[1.0, -1.0]])})',
-          'parameters = {"mu": np.array([[1.0, 2.0], [0.0, -1.0]]), "log_sigma2": np.array([[-2.0, 0.5], [0.0, -1.0]])}\n'
+          'parameters = {"mu": np.array([[1.0, 2.0], [0, -1]]), "log_sigma2": np.array([[-2, 0.5], [0, -1]])}\n'
           'noise = {"eps": np.array([[0.5, 1.0], [-2.0, 0.3], [1.5, -0.7]])}\n'
           'forward(parameters, np.array([[0.5, 1.0], [2.0, 1.0], [-3.0, 1.0]]), noise)',
           'parameters = {"mu": np.ones((2, 2)), "log_sigma2": np.full((2, 2), -80.0)}\n'
@@ -154,8 +157,12 @@ ASSIGNMENT = Assignment("A1", "the variational probe", (
                    ("the noise is multiplied by v, expected its root",
                     lambda p, h1, noise: [h1 @ p["mu"].T + h1**2 @ np.exp(p["log_sigma2"]).T * noise["eps"]]
                     + [None] * 4),
-                   ("it looks as if log_sigma2 were taken for log sigma: it is log sigma²",
-                    lambda p, h1, noise: [None, None, None, np.exp(2 * p["log_sigma2"]), None]),
+                   ("all states have the noise of the first: each has its own",
+                    lambda p, h1, noise: [drawn(p, h1, p["log_sigma2"], noise["eps"][:1])] + [None] * 4),
+                   ("this is computed with sigma, expected sigma²", lambda p, h1, noise: [
+                       drawn(p, h1, p["log_sigma2"] / 2, noise["eps"]), None, None, np.exp(p["log_sigma2"] / 2), None]),
+                   ("it looks as if log_sigma2 were taken for log sigma: it is log sigma²", lambda p, h1, noise: [
+                       drawn(p, h1, 2 * p["log_sigma2"], noise["eps"]), None, None, np.exp(2 * p["log_sigma2"]), None]),
                    ("h must be squared in the variance",
                     lambda p, h1, noise: [h1 @ p["mu"].T + np.sqrt(np.abs(h1 @ np.exp(p["log_sigma2"]).T))
                                           * noise["eps"]] + [None] * 4))),

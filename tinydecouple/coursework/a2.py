@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from tinydecouple.coursework.a1 import weights
+from tinydecouple.coursework.mistakes import other_ends, other_prequential
 from tinydecouple.coursework.tasks import Assignment, Case, Rng, Task
-from tinydecouple.method.probe import VariationalProbe
+from tinydecouple.method.probe import VariationalProbe, optimise
 
 SIZES = ((12, 4, 2, np.float64), (60, 5, 26, np.float32))  # n, d, C, dtype
 
@@ -125,7 +126,10 @@ ASSIGNMENT = Assignment("A2", "code length", (
           f"{PROBE}draws_nats(probe, h, y, np.random.default_rng(0), 4)"), changed=(3,),
          hide=("Computed in blocks of rows, so that the memory needed does not grow with n * d.",),
          mistakes=(("every draw is the cost at the posterior mean: the noise is missing",
-                    lambda p, h, y, rng, samples: [np.tile(ce_at_mean(p, h, y), (samples, 1))]),)),
+                    lambda p, h, y, rng, samples: [np.tile(ce_at_mean(p, h, y), (samples, 1))]),
+                   ("every draw has the same noise: call `draw_noise` for each",
+                    lambda p, h, y, rng, samples: [np.tile(ASSIGNMENT.by_id["2.4"].reference(p, h, y, rng, 1),
+                                                           (samples, 1))]))),
     Task("2.5", "method.codelength:variational_bits", {"shape": 2, "value": 10, "edge case": 4}, bits_cases,
          (f"{PROBE}variational_bits(probe, h, y, np.random.default_rng(0), 4)",), changed=(3,),
          parts=(("KL", "value"), ("expected cross-entropy", "value")),
@@ -139,7 +143,11 @@ ASSIGNMENT = Assignment("A2", "code length", (
     Task("2.6", "method.codelength:block_ends", {"shape": 2, "value": 10, "edge case": 6}, key_cases,
          ("block_ends(np.repeat(np.arange(40), 4), 2)", "block_ends(np.repeat(np.arange(9), 7), 3)",
           "block_ends(np.repeat([5, 3, 8, 1, 2, 9], [9, 4, 11, 2, 17, 6]), 2)",
-          "checks.refusal(block_ends, np.zeros(50, int), 2)")),
+          "checks.refusal(block_ends, np.zeros(50, int), 2)"),
+         mistakes=(("a block cuts a sentence: move its end to the next change of key",
+                    lambda keys, classes: other_ends(keys, classes, 0)),
+                   ("an end is moved to the start of its sentence, expected the end",
+                    lambda keys, classes: other_ends(keys, classes, -1)))),
     Task("2.7", "method.codelength:prequential_bits", {"shape": 2, "value": 12, "edge case": 4}, prequential_cases,
          ("h, y = np.array([[1.0], [-1.0]] * 20), np.array([0, 1] * 20)\n"
           "prequential_bits(h, y, np.arange(40) // 2, 2, np.random.default_rng(0), samples=2, steps=5)",
@@ -148,6 +156,12 @@ ASSIGNMENT = Assignment("A2", "code length", (
          tolerance=1e-3,
          mistakes=(("it is off by a factor ln 2: nats and bits are mixed up",
                     lambda *a: [ASSIGNMENT.by_id["2.7"].reference(*a) * np.log(2)]),
+                   ("the block itself is among the rows that the probe was fitted to",
+                    lambda *a: other_prequential(*a, seen=True)),
+                   ("this averages logarithms over draws, expected the logarithm of the mean probability",
+                    lambda *a: other_prequential(*a, mean_log=True)),
+                   ("the probe starts anew for each block, expected one and the same",
+                    lambda *a: other_prequential(*a, fresh=True)),
                    ("the uniform code of the first block is missing",
                     lambda h, y, keys, c, *r: [ASSIGNMENT.by_id["2.7"].reference(h, y, keys, c, *r)
                                                - 4 * c * np.log2(c)]))),
@@ -158,7 +172,11 @@ ASSIGNMENT = Assignment("A2", "code length", (
          parts=(("bits", "value"), ("mu of the probe", "value")),
          pick=lambda result, after: (result, after[0].parameters["mu"]),
          mistakes=(("the labels are the true ones: deal them at random first",
-                    lambda p, h, y, rng, steps, samples: [sum(bits(p, h, y, rng, samples)), None]),)),
+                    lambda p, h, y, rng, steps, samples: [sum(bits(optimise(p, h, y, rng, steps), h, y, rng, samples)),
+                                                          p.parameters["mu"]]),
+                   ("the code is that of the true labels, expected the dealt ones",
+                    lambda p, h, y, rng, steps, samples: [sum(bits(optimise(p, h, rng.permutation(y), rng, steps), h, y,
+                                                                   rng, samples)), None]))),
 ), ("method.probe:VariationalProbe", "method.probe:new_probe", "method.probe:draw_noise", "method.probe:with_one",
     "method.probe:forward", "method.probe:cross_entropy", "method.probe:kl_nats", "method.probe:optimise",
     "method.codelength:BLOCKS", "method.codelength:control_labels", "errors:TinyDecoupleError"))

@@ -128,7 +128,9 @@ ASSIGNMENT = Assignment("A3", "subspace and projection", (
           "checks.refusal(probe_subspace, np.array([[1.0, 2.0, 0.0], [2.0, 2.0, 0.0], [5.0, 2.0, 0.0]]), 2)",
           "checks.refusal(probe_subspace, np.array([[1.0, 2.0, 0.0], [1.0, 0.0, 0.0]]), 2)"),
          parts=(("subspace U U^T", "value"), ("U", "sign")), pick=raised, tolerance=1e-3,
-         mistakes=(("the rows are not centred over classes", uncentred),)),
+         mistakes=(("the rows are not centred over classes", uncentred),
+                   ("each row is centred over its features, expected over the classes",
+                    lambda w, k: uncentred(w - w.mean(axis=1, keepdims=True), k)))),
     Task("3.4", "method.subspace:principal_angles", {"shape": 2, "value": 10, "edge case": 6}, angle_cases,
          ("principal_angles(np.eye(3)[:, :1], np.array([[1.0], [1.0], [0.0]]))",
           "principal_angles(np.eye(4)[:, :2], np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0], [0.0, 0.0]]))",
@@ -165,6 +167,10 @@ ASSIGNMENT = Assignment("A3", "subspace and projection", (
                     lambda h, U, mean, s, m: [None, penalty(h, U, mean, s, m)[1] * len(h)]),
                    ("`squared` is ignored", lambda h, U, mean, s, m: [penalty(h, U, mean, not s, m)[0], None]),
                    ("the mean is not subtracted", lambda h, U, mean, s, m: [penalty(h, U, None, s, m)[0], None]),
+                   ("the gradient misses the division by a state's length: chain rule through u = c/‖c‖",
+                    lambda h, U, mean, s, m: [None, None if not m else of_unit(h, U, mean, s)]),
+                   ("the gradient must lose its part along u = c/‖c‖ if `normalised`",
+                    lambda h, U, mean, s, m: [None, None if not m else of_unit(h, U, mean, s, True)]),
                    ("the states are not divided by their length",
                     lambda h, U, mean, s, m: [penalty(h, U, mean, s, False)[0], None]))),
     Task("3.7", "method.erasure:leace", {"shape": 2, "value": 11, "edge case": 5}, leace_cases,
@@ -172,7 +178,7 @@ ASSIGNMENT = Assignment("A3", "subspace and projection", (
           "eraser.E",
           "h = np.array([[1.0, 0.0, 2.0], [2.0, 1.0, 0.0], [4.0, 0.0, 1.0], [5.0, 1.5, 3.0], [0.0, 2.0, 1.0]])\n"
           "eraser = leace(h, np.array([0, 0, 1, 2, 2]))\neraser.E, eraser.mean",
-          "h = np.array([[1.0, 0.0], [-1.0, 0.0], [3.0, 0.0], [-3.0, 0.0]])  # equal means: nothing to erase\n"
+          "h = np.array([[0.1, 0.7], [0.5, 0.2], [0.2, 0.4], [0.4, 0.5]])  # equal means: nothing to erase\n"
           "eraser = leace(h, np.array([0, 0, 1, 1]))\neraser.E"),
          parts=(("mean", "value"), ("E = left right^T", "value")),
          pick=lambda result, after: (result.mean, result.left @ result.right.T), tolerance=1e-3,
@@ -194,3 +200,10 @@ def penalty(*args: Any) -> tuple[float, np.ndarray]:
 
 def leace_E(h: np.ndarray, y: np.ndarray) -> np.ndarray:
     return ASSIGNMENT.by_id["3.7"].reference(h, y).E
+
+
+def of_unit(h: np.ndarray, U: np.ndarray, mean: np.ndarray | None, squared: bool, divided: bool = False) -> np.ndarray:
+    """The gradient by u = c/||c||; divided: by the length of c, too, but not made orthogonal to u."""
+    c = h if mean is None else h - mean
+    length = np.linalg.norm(c, axis=1, keepdims=True)
+    return penalty(c / length, U, None, squared, False)[1] / (length if divided else 1)

@@ -1,5 +1,6 @@
 """A4, online decoupling and what may be claimed: refresh, penalty, leakage, bootstrap, an interval over seeds."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from tinydecouple.coursework import reference
 from tinydecouple.coursework.a2 import noise, sample
 from tinydecouple.coursework.a3 import basis
+from tinydecouple.coursework.mistakes import leaked, t_interval, unpaired
 from tinydecouple.coursework.reference import T_975, DecoupleOptions, Decoupler, Direction
 from tinydecouple.coursework.tasks import Assignment, Case, Rng, Task
 from tinydecouple.method.probe import new_probe
@@ -43,6 +45,13 @@ def do_refresh(self: Decoupler, h: np.ndarray, y: np.ndarray, rng: Rng) -> dict[
     for name in kept:
         setattr(self, name, getattr(core, name))
     return record
+
+
+def refreshed(core: Decoupler, rest: tuple[Any, ...], **other: Any) -> list[Any]:
+    """What a refresh with other options leaves and records."""
+    core.options = replace(core.options, **other)
+    record = do_refresh(core, *rest)
+    return [getattr(core, name) for name in KEPT] + [record[name] for name in RECORD]
 
 
 def schedule_cases(rng: Rng) -> list[Case]:
@@ -128,18 +137,14 @@ def seed_cases(rng: Rng) -> list[Case]:
                     Case((rng.normal(60, 1, size=2), rng.normal(60, 1, size=2)), "two seeds", True)]
 
 
-def t_interval(first: np.ndarray, second: np.ndarray, factor: float, ddof: int, root: bool = True) -> list[float]:
-    d = second - first
-    half = factor * d.std(ddof=ddof) / (np.sqrt(len(d)) if root else 1)
-    return [d.mean(), d.mean() - half, d.mean() + half]
-
-
 KEPT = ("basis", "mean", "last", "refreshes")
 RECORD = ("code_bits", "kl_bits", "entropy_bits", "states", "angle_degrees")
 OPTIONS = 'options = DecoupleOptions(strength=0.4, schedule="warm-up")\n'
 CORE = ("rng = np.random.default_rng(0)\nh, y = rng.normal(size=(40, 3)).astype(np.float32), np.arange(40) % 3\n"
-        "h[:, 0] += y\noptions = DecoupleOptions(rank=2, probe_steps=5FROZEN)\n"
+        "h[:, 0] += y\noptions = DecoupleOptions(rank=2, probe_steps=5)\n"
         'core = Decoupler(options, new_probe(3, 3, "normal", np.float32), np.zeros(3))\n')
+FROZEN = CORE.replace("steps=5", "steps=5, frozen=True")
+AGAIN = "refresh(core, h, y, rng)\nrecord = refresh(core, h[::-1] * 2 + 1, y, rng)\n"
 TEXTS = ('sources, references = ["ana hu min", "inta min wen", "hu ana"], ["ana huwa mn", "inta mn wen", "huwa ana"]\n'
          'outputs = ["ana hu. mn hu", "min", ""]\n'
          'd = Direction("msa -> rab", ["k1", "k2", "k3"], sources, references, outputs, np.zeros((3, 24)))\n')
@@ -147,7 +152,6 @@ SEEDS = "first, second = np.array([60.0, 62.0, 61.0]), np.array([61.0, 64.5, 62.
 COUNTS = ('rows, keys = np.tile([10.0, 10.0, 4.0], (3, 8)), ["a", "b", "c"]\n'
           'first = [Direction("msa -> rab", keys, [], [], [], rows)]\n'
           'second = [Direction("msa -> rab", keys, [], [], [], rows + np.tile([0.0, 0.0, 1.0], 8))]\n')
-
 UNLIKE = ('right, gain = np.arange(20.0) + 20, np.arange(20.0) * 7 % 11 - 5\nkeys = [f"k{i}" for i in range(20)]\n'
           "def counts(right):  # of 100 n-grams of each order\n"
           "    return np.stack([np.full((20, 8), 100.0), np.full((20, 8), 100.0), np.tile(right[:, None], 8)], 2)"
@@ -160,17 +164,22 @@ ASSIGNMENT = Assignment("A4", "online decoupling, and what may be claimed", (
          (f"{OPTIONS}strength_at(options, 5, 20)",)),
     Task("4.2", "coursework.reference:is_refresh", {"value": 6, "edge case": 4}, schedule_cases,
          ("[step for step in range(10) if is_refresh(step, 10, 3)]",
-          "[step for step in range(100) if is_refresh(step, 100, 4)]")),
+          "[step for step in range(100) if is_refresh(step, 100, 4)]",
+          "[is_refresh(step, 3, 20) for step in range(3)]")),
     Task("4.3", "training.decoupler:Decoupler.refresh", {"shape": 2, "value": 10, "edge case": 8}, refresh_cases,
-         (CORE.replace("FROZEN", "") + "refresh(core, h, y, rng)\ncore.basis",
-          CORE.replace("FROZEN", "") + "refresh(core, h, y, rng)\nrefresh(core, h[::-1] * 2 + 1, y, rng)\n"
-          "core.basis, core.mean, core.last, core.refreshes",
-          CORE.replace("FROZEN", ", frozen=True") + "refresh(core, h, y, rng)\nrefresh(core, h[::-1] * 2 + 1, y, rng)\n"
-          "core.basis, core.mean, core.last, core.refreshes",
-          CORE.replace("FROZEN", "") + "refresh(core, h, y, rng)\nrecord = refresh(core, h[::-1] * 2 + 1, y, rng)\n"
-          'record["code_bits"], record["kl_bits"], record["entropy_bits"], record["states"], record["angle_degrees"]'),
+         (f"{CORE}refresh(core, h, y, rng)\ncore.basis", f"{CORE}{AGAIN}{', '.join(f'core.{k}' for k in KEPT)}",
+          f"{FROZEN}{AGAIN}{', '.join(f'core.{k}' for k in KEPT)}",
+          f"{CORE}{AGAIN}" + ", ".join(f'record["{name}"]' for name in RECORD)),
          parts=tuple((name, "value") for name in KEPT + RECORD),
          pick=lambda r, after: [getattr(after[0], name) for name in KEPT] + [r[name] for name in RECORD],
+         mistakes=(("`options.frozen` keeps the first basis and mean",
+                    lambda core, *r: refreshed(core, r, frozen=False)),
+                   ("a basis that is not frozen is replaced at every refresh",
+                    lambda core, *r: [core.basis, core.mean] + [None] * 7),
+                   ("this is in radians, expected degrees", lambda core, *r: [None] * 8 + [
+                       np.radians(refreshed(core, r)[8])]),
+                   ("the code is per state: divide the bits by their number", lambda core, *r: [None] * 4 + [
+                       bits * len(r[1]) for bits in refreshed(core, r)[4:7]] + [None] * 2)),
          changed=(0, 3), call=do_refresh, tolerance=3e-3,
          hide=("; at…NULLS of the refreshes…along one direction",)),
     Task("4.4", "coursework.reference:add_penalty", {"shape": 2, "value": 3, "gradient": 9, "edge case": 4}, step_cases,
@@ -183,6 +192,10 @@ ASSIGNMENT = Assignment("A4", "online decoupling, and what may be claimed", (
          parts=(("gradient at tokens that are not penalised", "value"), ("gradient at penalised tokens", "gradient")),
          pick=lambda r, after: (np.where(after[2][..., None], 0, r), np.where(after[2][..., None], r, 0)),
          mistakes=(("the penalty's gradient is missing", lambda g, h, p, *r: [None, np.where(p[..., None], g, 0)]),
+                   ("the penalty's gradient replaces that of the translation loss, expected their sum",
+                    lambda g, h, p, *r: [None, np.where(p[..., None], reference.add_penalty(0 * g, h, p, *r), 0)]),
+                   ("the mean is over all tokens, expected over the penalised ones",
+                    lambda g, h, p, *r: [None, np.where(p[..., None], reference.add_penalty(g, h, p | True, *r), 0)]),
                    ("the mean is not subtracted from the states",
                     lambda g, h, p, U, mean, s: [None, np.where(p[..., None], reference.add_penalty(
                         g, h, p, U, 0 * mean, s), 0)]),
@@ -191,12 +204,16 @@ ASSIGNMENT = Assignment("A4", "online decoupling, and what may be claimed", (
                                                  None]))),
     Task("4.5", "evaluation.score:leakage", {"shape": 2, "value": 7, "edge case": 5}, leakage_cases,
          (f"{TEXTS}leakage(d)", f'{TEXTS}d.outputs = ["", "", ""]\nleakage(d)'),
-         mistakes=(("this is the share of words that the standard's sentence has: leave out those of the reference",
+         mistakes=(("punctuation is taken for part of a word: use `words`",
+                    lambda d: [100 * float(np.mean(sum(leaked(d), [])))]),
+                   ("this is the mean of the sentences' shares, expected the share of all words",
+                    lambda d: [100 * float(np.mean([np.mean(words) for words in leaked(d) if words]))]),
+                   ("this is the share of words that the standard's sentence has: leave out those of the reference",
                     lambda d: [100 * float(np.mean([w in o.split() for o, s in zip(d.sources, d.outputs)
                                                     for w in s.split()]))]),)),
     Task("4.6", "evaluation.significance:paired_bootstrap", {"shape": 2, "value": 12, "edge case": 6}, bootstrap_cases,
          (f"{COUNTS}low, high = paired_bootstrap(first, second, np.random.default_rng(0), 50)\nlow, high",
-          f"{UNLIKE}low, high = paired_bootstrap(first, second, np.random.default_rng(0), 2000)\nlow, high",
+          f"{UNLIKE}np.array(paired_bootstrap(first, second, np.random.default_rng(0), 5000))",
           f"{UNLIKE}first[1], second[1] = second[1], first[1]  # what one direction gains the other loses\n"
           "low, high = paired_bootstrap(first, second, np.random.default_rng(0), 200)\nlow, high"),
          pick=interval, changed=(2,), tolerance=0.125,
@@ -219,8 +236,3 @@ ASSIGNMENT = Assignment("A4", "online decoupling, and what may be claimed", (
     "method.probe:new_probe", "method.probe:fit", "method.codelength:variational_bits",
     "method.codelength:entropy_bits",
     "method.subspace:estimator", "method.subspace:principal_angles", "method.projection:penalty"), written=30)
-
-
-def unpaired(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
-    half = T_975[len(first) - 1] * np.sqrt((first.var(ddof=1) + second.var(ddof=1)) / len(first))
-    return second.mean() - first.mean() - half, second.mean() - first.mean() + half

@@ -91,8 +91,8 @@ def likely_cause(got: np.ndarray, expected: np.ndarray) -> str:
         return ""
     if not np.isfinite(got).all():
         return "it holds NaN or infinity: does something overflow, or is there a division by 0?"
-    if not got.any():
-        return "it is 0 everywhere"
+    if not got.any() or not expected.any():
+        return "it is 0 everywhere" if expected.any() else "0 is expected everywhere here"
     size, n = max(expected.size, 2), expected.shape[0] if expected.ndim else 0
     usual = [*FACTORS, (size, "it is a sum where a mean is expected"),
              (1 / size, "it is a mean where a sum is expected")]
@@ -103,6 +103,7 @@ def likely_cause(got: np.ndarray, expected: np.ndarray) -> str:
     if n > 2:
         usual += [(n, "it is n times what is expected: divide by the number of states?"),
                   (1 / n, "it is 1/n of what is expected: is it divided by the number of states once too often?"),
+                  (n / 2, "it is n/2 times what is expected: is it divided by 2 where the number of states belongs?"),
                   (n / (n - 1), "n and n - 1 are mixed up"), ((n - 1) / n, "n and n - 1 are mixed up")]
     for factor, words in usual:
         if like(factor * expected):
@@ -120,9 +121,9 @@ def likely_cause(got: np.ndarray, expected: np.ndarray) -> str:
     return f"every entry is {ratio:.4g} times what is expected" if constant else ""
 
 
-def check(name: str, got: Any, expected: Any, names: tuple[str, ...] = ()) -> None:
+def check(name: str, got: Any, expected: Any, names: tuple[str, ...] = (), tolerance: float = 1e-4) -> None:
     """Raise AssertionError, in words, unless `got` is `expected`."""
-    if found := difference(got, expected, names=names):
+    if found := difference(got, expected, tolerance, names):
         raise AssertionError(f"{name}: {found[1]}")
 
 

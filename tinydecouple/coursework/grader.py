@@ -155,7 +155,7 @@ def faults(task: Task, answer: Answer, record: dict[str, Any] | None, why: str) 
         if found := difference(a, b, case.tolerance or task.tolerance):
             kind, remark = found
             remark = f"{part}: {remark}" if len(task.parts) > 1 else remark
-            if kind == "value" and (cause := known_mistake(task, case, part, a)):
+            if cause := known_mistake(task, case, part, a):
                 remark = f"{remark.partition('; ')[0]}; {cause}"
             if case.edge:
                 yield "edge case", remark

@@ -1,10 +1,12 @@
-"""What usual mistakes in A1 would give, so that the feedback can name them: variants of its last three tasks."""
+"""What usual mistakes would give, so that the feedback can name them: variants of the longer tasks of A1, A2 and A4."""
 
 from typing import Any
 
 import numpy as np
 
+from tinydecouple.coursework.reference import T_975, Direction
 from tinydecouple.coursework.tasks import Rng
+from tinydecouple.method.codelength import BLOCKS, block_ends, draws_nats, uniform_bits
 from tinydecouple.method.probe import (
     VARIANCE_RATE,
     Arrays,
@@ -15,6 +17,8 @@ from tinydecouple.method.probe import (
     forward,
     kl_nats,
     loss_and_gradients,
+    new_probe,
+    optimise,
     with_one,
 )
 
@@ -39,6 +43,11 @@ FITS = (("the rate does not decay", {"decay": lambda s, steps: 1}),
         ("the moments and the step count of an earlier fit are kept", {"fresh": False}),
         ("the KL is divided by the batch: total is n, the whole sample", {"of_batch": True}),
         ("`kl_weight` is ignored", {"weighted": False}))
+
+
+def drawn(p: Arrays, h1: np.ndarray, log_sigma2: np.ndarray, eps: np.ndarray) -> np.ndarray:
+    """Logits with other log variances or noise."""
+    return forward({**p, "log_sigma2": log_sigma2}, h1, {"eps": eps})[0]
 
 
 def both(p: Arrays, h1: np.ndarray, y: np.ndarray, noise: Arrays, share: float,
@@ -84,3 +93,48 @@ def other_fit(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng: Rng, s
                                               len(rows) if of_batch else n, kl_weight if weighted else 1.0)[1]
         adam_step(probe, gradients, rate * decay(s, steps))
     return [probe.parameters["mu"], probe.parameters["log_sigma2"], None]
+
+
+def other_prequential(h: np.ndarray, y: np.ndarray, keys: np.ndarray, classes: int, rng: Rng, prior: str, samples: int,
+                      steps: int, seen: bool = False, mean_log: bool = False, fresh: bool = False) -> list[Any]:
+    """A prequential code with a mistake: `seen`: trained on the block itself; `fresh`: a new probe for each block."""
+    place = {key: i for i, key in enumerate(rng.permutation(np.unique(keys)).tolist())}
+    order = np.argsort([place[key] for key in keys.tolist()], kind="stable")
+    h, y = h[order], y[order]
+    ends = block_ends(keys[order], classes)
+    bits = uniform_bits(ends[0], classes)
+    probe = new_probe(classes, h.shape[1], prior, h.dtype)
+    for start, end in zip(ends, ends[1:]):
+        probe = new_probe(classes, h.shape[1], prior, h.dtype) if fresh else probe
+        known = end if seen else start
+        optimise(probe, h[:known], y[:known], rng, steps)
+        nats = draws_nats(probe, h[start:end], y[start:end], rng, samples)
+        bits += (nats.mean(0).sum() if mean_log else -np.log(np.exp(-nats).mean(0)).sum()) / np.log(2)
+    return [bits]
+
+
+def other_ends(keys: np.ndarray, classes: int, side: int) -> list[Any]:
+    """Ends of blocks that cut a sentence (side 0), or moved to its start (-1)."""
+    n = len(keys)
+    cuts = np.append(np.flatnonzero(keys[1:] != keys[:-1]) + 1, n)
+    wanted = [max(share * n, 4 * classes) for share in BLOCKS if max(share * n, 4 * classes) <= n]
+    if side:
+        wanted = [cuts[max(0, np.searchsorted(cuts, want, side="right") - 1)] for want in wanted]
+    return [list(dict.fromkeys(int(want) for want in wanted))]
+
+
+def t_interval(first: np.ndarray, second: np.ndarray, factor: float, ddof: int, root: bool = True) -> list[float]:
+    d = second - first
+    half = factor * d.std(ddof=ddof) / (np.sqrt(len(d)) if root else 1)
+    return [d.mean(), d.mean() - half, d.mean() + half]
+
+
+def unpaired(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+    half = T_975[len(first) - 1] * np.sqrt((first.var(ddof=1) + second.var(ddof=1)) / len(first))
+    return second.mean() - first.mean() - half, second.mean() - first.mean() + half
+
+
+def leaked(d: Direction) -> list[list[bool]]:
+    """Whether each word, with its punctuation, of each output is the standard's and not the reference's."""
+    return [[word in set(s.split()) - set(r.split()) for word in o.split()]
+            for s, r, o in zip(d.sources, d.references, d.outputs)]

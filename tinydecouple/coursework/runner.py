@@ -70,7 +70,7 @@ def run(tests: dict[str, Any], chosen: list[str], file: str) -> int:
     by_task: dict[str, list[Callable]] = {}
     for test in [test for name, test in tests.items() if name.startswith("test_")]:
         by_task.setdefault(test.task, []).append(test)
-    if set(chosen) & {"-h", "--help"}:
+    if any(one.startswith("-") for one in chosen):
         print(f"python test_{file} [TASK ...]: run the public tests, all or those of tasks named: {', '.join(by_task)}")
         return 0
     if unknown := set(chosen) - set(by_task):

@@ -2,7 +2,6 @@
 
 Nothing in the package marks what is cut: tasks.py names functions, and the syntax tree knows where they are.
 """
-
 import ast
 import re
 import textwrap
@@ -147,9 +146,8 @@ def docstring(task: Task, node: ast.FunctionDef) -> str:
 
 def cited(text: str) -> str:
     """The package's "THEORY (17)" in words that cannot be taken for a section."""
-    def words(found: re.Match) -> str:
-        return f"equation{'s' * (found[1].count('(') > 1)} {found[1]} of THEORY.md"
-    return re.sub(r"THEORY (\(\d+\)(?:(?:,| and| to) \(\d+\))*)", words, text)
+    return re.sub(r"THEORY (\(\d+\)(?:(?:,| and| to) \(\d+\))*)",
+                  lambda found: f"equation{'s' * (found[1].count('(') > 1)} {found[1]} of THEORY.md", text)
 
 
 def called(assignment: Assignment, task: Task) -> list[str]:
@@ -204,38 +202,36 @@ def stub(assignment: Assignment, task: Task) -> str:
     text = words(assignment, task)
     told = docstring(task, node) or filled(text["goal"])
     code = task.examples[0].strip().splitlines()
-    gives = str(rounded(run_example(assignment, task, task.examples[0])))
     lines = [f"TODO {task.id} ({task.total} points): {text['title']}", f"APPROACH: {text['approach']}",
              *(f"EXAMPLE: {line}" if i == 0 else f"         {line}" for i, line in enumerate(code)),
-             f"         gives {gives}", f"HINT: {text['hint']}"]
+             f"         gives {rounded(run_example(assignment, task, task.examples[0]))}", f"HINT: {text['hint']}"]
     body = [f'"""{told}', '"""'] if "\n" in told else [f'"""{told}"""']
-    for line in lines:
-        body.append(f"# {line}" if line.startswith(("EXAMPLE", "   ")) else filled(line, "# ", "#     "))
-    body.append(f'raise NotImplementedError("{task.id} {task.name} is not written yet")')
+    body += [f"# {one}" if one.startswith(("EXAMPLE", "   ")) else filled(one, "# ", "#     ") for one in lines]
+    body += [f'raise NotImplementedError("{task.id} {task.name} is not written yet")']
     return "\n".join([*header, textwrap.indent("\n".join(body), "    ")])
 
 
 def stubs(assignment: Assignment) -> str:
     """The file that a student edits."""
-    names = ", ".join(helper_names(assignment))
     head = f'"""Assignment {assignment.name}: {assignment.title}\n\nWrite the body of each function; the handout is ' \
            f'{assignment.name}.md. To test: python test_{assignment.name}.py, or one\ntask: python ' \
            f'test_{assignment.name}.py {assignment.tasks[0].id}. Only this file is graded; keep the names and the ' \
            'order of the arguments.\n"""\n\nfrom __future__ import annotations\n\nimport numpy as np\n\n'
-    imported = textwrap.fill(f"from helpers import ({names})", 100, subsequent_indent=" " * 21) + "\n"
-    return head + imported + "\n\n" + "\n\n\n".join(stub(assignment, task) for task in assignment.tasks) + "\n"
+    imported = textwrap.fill(f"from helpers import ({', '.join(helper_names(assignment))})", 100,
+                             subsequent_indent=" " * 21)
+    return head + "\n\n\n".join([imported, *(stub(assignment, task) for task in assignment.tasks)]) + "\n"
 
 
 def public_tests(assignment: Assignment) -> str:
     """test_A1.py and the like: the examples, with what the reference gives."""
+    allowed = {task.name: task.changed for task in assignment.tasks}
     parts = [f'"""Public tests of {assignment.name}: python test_{assignment.name}.py, or with pytest, '
              f'-m task_{assignment.tasks[1].id.replace(".", "_")} for one task."""\n\nimport sys\n\n'
              "import numpy as np\n\nimport checks\nimport runner\n\n"
              f"try:\n    from {assignment.name} import *\nexcept Exception as error:\n"
              f'    if __name__ != "__main__":\n        raise\n'
              f'    sys.exit(runner.not_imported(error, "{assignment.name}.py"))\n\nfrom helpers import *\n\n'
-             "# a function that changes an argument in place fails, but for these places (from 0):\n"
-             f"runner.guard(globals(), { {task.name: task.changed for task in assignment.tasks} })"]
+             f"# no argument may change, but for these places (from 0)\nrunner.guard(globals(), {allowed})"]
     for task in assignment.tasks:
         needed = f', "{needs}"' if (needs := " ".join(called(assignment, task))) else ""
         for number, code in enumerate(task.examples, 1):
@@ -243,12 +239,12 @@ def public_tests(assignment: Assignment) -> str:
             value = run_example(assignment, task, code)
             tree = ast.parse(last, mode="eval").body
             entries = [ast.unparse(e) for e in tree.elts] if isinstance(tree, ast.Tuple) else [n for n, _ in task.parts]
-            names = f", {tuple(entries)}" if isinstance(value, tuple) and len(value) == len(entries) > 1 else ""
-            lines = [*before, f"got = {last}", f'checks.check("{task.id} {task.name}", got, {literal(value)}{names})']
-            which = f"example {number}" + f" ({last})" * (isinstance(tree, (ast.Name, ast.Subscript, ast.Attribute)))
-            parts.append(f'@runner.task("{task.id}"{needed})\n'
-                         f'def test_{task.id.replace(".", "_")}_{number}():\n    r"""{task.name}, {which}"""\n'
+            names = tuple(entries) if isinstance(value, tuple) and len(value) == len(entries) > 1 else ()
+            more = f", {names}" * bool(names) + f", tolerance={task.tolerance}" * (task.tolerance != 1e-4)
+            shown = f" ({last})" * isinstance(tree, (ast.Name, ast.Subscript, ast.Attribute))
+            lines = [f'r"""{task.name}, example {number}{shown}"""', *before, f"got = {last}",
+                     f'checks.check("{task.id} {task.name}", got, {literal(value)}{more})']
+            parts.append(f'@runner.task("{task.id}"{needed})\ndef test_{task.id.replace(".", "_")}_{number}():\n'
                          + textwrap.indent("\n".join(lines), "    "))
-    parts.append('if __name__ == "__main__":\n'
-                 f'    sys.exit(runner.run(globals(), sys.argv[1:], "{assignment.name}.py"))')
-    return "\n\n\n".join(parts) + "\n"
+    main = f'if __name__ == "__main__":\n    sys.exit(runner.run(globals(), sys.argv[1:], "{assignment.name}.py"))'
+    return "\n\n\n".join([*parts, main]) + "\n"

@@ -27,10 +27,9 @@ def filled(name: str) -> str:
         text = re.sub(rf"(^## {re.escape(task.id)} .*\n\n)\*.*\*$", rf"\g<1>{line}", text, flags=re.M)
     total = sum(minutes[task.id]["minutes"] for task in given.tasks)
     written = f" and {given.written} for the written part" if given.written else ""
-    told = minutes[name]
-    return re.sub(r"^\*\*Worth\*\*: .*$", f"**Worth**: {given.total} points{written}. **Time**: about "
-                  f"{told['reading']} minutes to read this, and {total / 60:.1f} hours for the code ({told['how']}).", text,
-                  flags=re.M)
+    time = f"{minutes[name]['reading']} minutes to read this, and {total / 60:.1f} hours for the code"
+    return re.sub(r"^\*\*Worth\*\*: .*$", f"**Worth**: {given.total} points{written}. **Time**: about {time} "
+                  f"({minutes[name]['how']}).", text, flags=re.M)
 
 
 if __name__ == "__main__":
