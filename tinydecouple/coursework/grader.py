@@ -109,16 +109,17 @@ def records(stream: BinaryIO, most: int = 2**26) -> list[Any]:
 def judge(prepared: Prepared, results: list[Any], why: str) -> Mark:
     """Marks for the results of each case, in order; a case without a result, or with changed inputs, earns nothing."""
     task = prepared.task
-    lost: dict[str, str] = {}
+    lost: dict[str, tuple[str, str]] = {}  # property -> where, why
     for i, answer in enumerate(prepared.answers):
         for name, remark in faults(task, answer, results[i] if i < len(results) else None, why):
-            lost.setdefault(name, f"{task.id} {task.name}, {name} ({answer.case.note}): {remark}")
+            where = f"{task.id} {task.name}, {name} ({answer.case.note}): "
+            lost.setdefault(name, (where if not remark.endswith("is not written yet") else "", remark))
     mark = Mark(task, {name: 0 if name in lost else points for name, points in task.points.items()})
-    seen: dict[str, None] = {}
+    first: dict[str, str] = {}  # why -> where, each once
     for name in task.points:
         if name in lost:
-            seen.setdefault(lost[name].partition("): ")[2])
-    mark.remarks = [next(text for text in lost.values() if text.endswith(remark)) for remark in seen]
+            first.setdefault(lost[name][1], lost[name][0])
+    mark.remarks = [where + remark for remark, where in first.items()]
     return mark
 
 
