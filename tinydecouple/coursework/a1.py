@@ -139,7 +139,7 @@ ASSIGNMENT = Assignment("A1", "the variational probe", (
                    ("the logarithm of the normaliser is missing",
                     lambda l, y: [(l.max(1, keepdims=True) - l)[np.arange(len(y)), y], None]))),
     Task("1.4", "method.probe:forward", {"shape": 2, "value": 10, "edge case": 4}, forward_cases,
-         ('parameters = {"mu": np.array([[1, 0.5], [0, 2]]), "log_sigma2": np.array([[0, -1], [1, 0]])}\n'
+         ('parameters = {"mu": np.array([[1, 0.5], [0, 2]]), "log_sigma2": np.array([[0.5, -1], [1, 0]])}\n'
           'forward(parameters, np.array([[3.0, 1.0]]), {"eps": np.array([[1.0, -1.0]])})',
           'parameters = {"mu": np.array([[1.0, 2.0], [0, -1]]), "log_sigma2": np.array([[-2, 0.5], [0, -1]])}\n'
           'noise = {"eps": np.array([[0.5, 1.0], [-2.0, 0.3], [1.5, -0.7]])}\n'

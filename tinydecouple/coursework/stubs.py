@@ -140,7 +140,7 @@ def docstring(task: Task, node: ast.FunctionDef) -> str:
         if count != 1:
             raise ValueError(f"{task.function}: the docstring no longer says {part!r}; mend `hide` of task {task.id}")
     paragraphs = [re.sub(r" +([,.;:])", r"\1", " ".join(p.split())) for p in text.split("\n\n")]
-    text = "\n\n".join(filled(cited(p)) for p in paragraphs if p)
+    text = "\n\n".join(filled(re.sub("^equation", "Equation", cited(p))) for p in paragraphs if p)
     return text[:1].upper() + text[1:] if text[:2].isalpha() else text  # a sentence whose start was hidden
 
 
