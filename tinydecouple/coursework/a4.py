@@ -184,7 +184,7 @@ ASSIGNMENT = Assignment("A4", "online decoupling, and what may be claimed", (
          hide=("; at…NULLS of the refreshes…along one direction",)),
     Task("4.4", "coursework.reference:add_penalty", {"shape": 2, "value": 3, "gradient": 9, "edge case": 4}, step_cases,
          ("h = np.array([[[1.0, 2.0], [3.0, 4.0]], [[-1.0, 0.5], [2.0, 0.0]]])\ngradient = np.full((2, 2, 2), 0.5)\n"
-          "positions, U = np.array([[False, True], [True, True]]), np.array([[0.6], [0.8]])\n"
+          "positions, U = np.array([[False, True], [True, True]]), np.array([[0.6, -0.8], [0.8, 0.6]])\n"
           "add_penalty(gradient, h, positions, U, np.array([0.5, 0.0]), 0.1)",
           "h, gradient = np.ones((1, 2, 2)), np.array([[[1.0, 2.0], [3.0, 4.0]]])\n"
           "positions, U = np.zeros((1, 2), bool), np.array([[0.6], [0.8]])  # no token is penalised\n"
@@ -194,6 +194,10 @@ ASSIGNMENT = Assignment("A4", "online decoupling, and what may be claimed", (
          mistakes=(("the penalty's gradient is missing", lambda g, h, p, *r: [None, np.where(p[..., None], g, 0)]),
                    ("the penalty's gradient replaces that of the translation loss, expected their sum",
                     lambda g, h, p, *r: [None, np.where(p[..., None], reference.add_penalty(0 * g, h, p, *r), 0)]),
+                   ("`strength` is ignored", lambda g, h, p, U, mean, s: [
+                       None, np.where(p[..., None], reference.add_penalty(g, h, p, U, mean, 1.0), 0)]),
+                   ("this is the gradient of a sum, expected that of the mean", lambda g, h, p, U, mean, s: [
+                       None, np.where(p[..., None], reference.add_penalty(g, h, p, U, mean, s * p.sum()), 0)]),
                    ("the mean is over all tokens, expected over the penalised ones",
                     lambda g, h, p, *r: [None, np.where(p[..., None], reference.add_penalty(g, h, p | True, *r), 0)]),
                    ("the mean is not subtracted from the states",

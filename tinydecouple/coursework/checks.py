@@ -40,7 +40,8 @@ def difference(got: Any, expected: Any, tolerance: float = 1e-4, names: tuple[st
         if isinstance(got, np.ndarray) and got.ndim == 1:
             got = got.tolist()
         if not isinstance(got, (tuple, list)) or len(got) != len(expected):
-            return "shape", f"got {shape_of(got)}, expected {len(expected)} results"
+            which = f": {', '.join(names)}" if names else ""
+            return "shape", f"got {shape_of(got)}, expected {len(expected)} results{which}"
         names = names if len(names) == len(expected) else [f"entry {i} (from 0)" for i in range(len(expected))]
         found = [difference(a, b, tolerance) for a, b in zip(got, expected)]
         found = [f and (f[0], f"{name}: {f[1]}") for name, f in zip(names, found)]
@@ -59,7 +60,8 @@ def difference(got: Any, expected: Any, tolerance: float = 1e-4, names: tuple[st
     off = ~(np.abs(a - b) <= within)
     if not off.any():
         return None
-    return "value", f"{at_worst(a, b)}; {likely_cause(a, b) or 'go through the steps of the approach'}"
+    cause = "" if exact else likely_cause(a, b)  # a count that is twice another says nothing of factors
+    return "value", f"{at_worst(a, b)}; {cause or 'go through the steps of the approach'}"
 
 
 def shape_of(value: Any) -> str:
@@ -97,8 +99,8 @@ def likely_cause(got: np.ndarray, expected: np.ndarray) -> str:
     usual = [*FACTORS, (size, "it is a sum where a mean is expected"),
              (1 / size, "it is a mean where a sum is expected")]
     if n == 2:  # both fit, and only the student can know
-        usual = [(2, "it is twice what is expected: is a factor 1/2 missing, or a division by the 2 states?"),
-                 (1 / 2, "it is half of what is expected: is there a factor 1/2, or a division by 2 states, too many?"),
+        usual = [(2, "it is twice what is expected: is a factor 1/2 missing, or a division by 2 (states, directions)?"),
+                 (1 / 2, "it is half of what is expected: is a factor 1/2, or a division by 2, too many?"),
                  *usual]
     if n > 2:
         usual += [(n, "it is n times what is expected: divide by the number of states?"),

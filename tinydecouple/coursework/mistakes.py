@@ -96,13 +96,18 @@ def other_fit(probe: VariationalProbe, h: np.ndarray, y: np.ndarray, rng: Rng, s
 
 
 def other_prequential(h: np.ndarray, y: np.ndarray, keys: np.ndarray, classes: int, rng: Rng, prior: str, samples: int,
-                      steps: int, seen: bool = False, mean_log: bool = False, fresh: bool = False) -> list[Any]:
-    """A prequential code with a mistake: `seen`: trained on the block itself; `fresh`: a new probe for each block."""
-    place = {key: i for i, key in enumerate(rng.permutation(np.unique(keys)).tolist())}
+                      steps: int, seen: bool = False, mean_log: bool = False, fresh: bool = False, free: bool = False,
+                      unshuffled: bool = False) -> list[Any]:
+    """A prequential code with a mistake.
+
+    seen: trained on the block itself.  fresh: a new probe for each block.  free: the first block costs nothing.
+    """
+    names = np.unique(keys) if unshuffled else rng.permutation(np.unique(keys))
+    place = {key: i for i, key in enumerate(names.tolist())}
     order = np.argsort([place[key] for key in keys.tolist()], kind="stable")
     h, y = h[order], y[order]
     ends = block_ends(keys[order], classes)
-    bits = uniform_bits(ends[0], classes)
+    bits = 0.0 if free else uniform_bits(ends[0], classes)
     probe = new_probe(classes, h.shape[1], prior, h.dtype)
     for start, end in zip(ends, ends[1:]):
         probe = new_probe(classes, h.shape[1], prior, h.dtype) if fresh else probe
