@@ -187,7 +187,7 @@ def test_inputs_come_in_the_sizes_that_the_handouts_name():
     (np.array([5.0, 10.0, 50.0, 15.0]), np.array([1.0, 2.0, 10.0, 3.0]) * 15, "every entry is 0.3333 times"),
     (np.array([5.0, 1.0, 50.0]), np.array([1.0, 2.0, 10.0]), "go through the steps"),
     (np.full((3, 2), 1e-17), np.full((3, 2), 1e-6), "every entry is 1e-11 times"),  # not "the square"
-    (np.array([1.0, 2.0]), np.array([2.0, 4.0]), "or a division by 2 (states, directions)"),  # not "a factor 1/2" alone
+    (np.array([1.0, 2.0]), np.array([2.0, 4.0]), "or a division by 2"),  # not "a factor 1/2" alone
     (np.ones((5, 2)), np.full((5, 2), 0.4), "divided by 2 where the number of states belongs"),
     (1, 2, "got 1, expected 2; go through"),  # a count, not "half of what is expected"
     (np.ones(3), np.zeros(3), "0 is expected everywhere"), ((1.0, 2.0), (1.0, 3.0), "entry 1 (from 0)"),

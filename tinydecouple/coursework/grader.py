@@ -112,8 +112,7 @@ def judge(prepared: Prepared, results: list[Any], why: str) -> Mark:
     lost: dict[str, tuple[str, str]] = {}  # property -> where, why
     for i, answer in enumerate(prepared.answers):
         for name, remark in faults(task, answer, results[i] if i < len(results) else None, why):
-            where = f"{task.id} {task.name}, {name} ({answer.case.note}): "
-            lost.setdefault(name, (where if not remark.endswith("is not written yet") else "", remark))
+            lost.setdefault(name, (f"{task.id} {task.name}, {name} ({answer.case.note}): ", remark))
     mark = Mark(task, {name: 0 if name in lost else points for name, points in task.points.items()})
     first: dict[str, str] = {}  # why -> where, each once
     for name in task.points:
