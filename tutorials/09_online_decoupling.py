@@ -357,5 +357,8 @@ print("tutorial 9: all assertions hold")
 #
 # Answers, one at a time: `python tutorials/hint.py 9.1`; in a notebook `wb.hint("9.1")`. Try first.
 #
+# **Watch it**: `python -m tinydecouple watch runs/tutorials/deeper-1 --against runs/tutorials/deeper-random-1` writes
+# one page that shows both runs refresh by refresh, with five translations.
+#
 # ## Where to read next
 # `tinydecouple/training/decoupler.py`, then the two lines in `training/train.py` that call it. Then tutorial 10.

@@ -72,7 +72,7 @@ def read_states(path: Path, standard: str | None) -> States:
     Without keys each state counts as a sentence of its own. The standard becomes class 0. Raises
     TinyDecoupleError for a file that cannot be read, lacks an array, or holds states that no probe can use.
     """
-    arrays = read_arrays(path)
+    arrays = read_arrays(Path(path))
     if missing := [name for name in ("h", "y", "names") if name not in arrays]:
         raise TinyDecoupleError(f"{path}: lacks {', '.join(missing)}; expected h, y, names and, if known, keys")
     h, y, names = arrays["h"], arrays["y"], [text_of(name) for name in np.atleast_1d(arrays["names"])]
