@@ -5,7 +5,7 @@
 # and a key are, how far the varieties lie from each other, and why training and test must not share a sentence.
 #
 # **Before**: nothing. chrF is THEORY (31).
-# **Time**: 15 seconds of computing, 25 minutes of reading. **Difficulty**: easy.
+# **Time**: 15 seconds of computing, 15 minutes of reading. **Difficulty**: easy.
 
 # %%
 from collections import Counter
@@ -24,15 +24,16 @@ from tinydecouple.text.splits import fold, leaks
 # ## Words for the data
 #
 # A **variety** is any language or dialect in a corpus. One of them, the **standard**, is the dominant one: here
-# Modern Standard Arabic, `msa`. The others of its family are its **dialects**: here those of 25 cities. A **pivot**
-# lies outside the family: here English, `en`. A **key** names one meaning; what stands under one key in two varieties
-# is a translation. Here the key is the template of the sentence and the words in its slots.
+# Modern Standard Arabic, `msa`. The others of its language family are its **dialects**: here those of 25 cities. A
+# **pivot** lies outside the language family: here English, `en`. A **key** names one meaning; what stands under one
+# key in two varieties is a translation. Here the key is the sentence pattern ("Where is the ...?") and the words
+# filled in.
 #
 # This corpus is the *phrasebook*. **It is constructed**: the developers of this project had language models write,
-# and read a second time, 154 templates and a lexicon of 791 concepts, which make 27,283 meanings in 27 varieties;
-# 3,000 are drawn. No native speaker has reviewed it (data_samples/DATASHEET.md), and nothing you find here is a fact
-# about Cairo or Rabat. What it is good for: the truth about it is known, anyone may copy it, a model's mistake can be
-# read.
+# and read a second time, 154 sentence patterns and a lexicon of 791 concepts, which make 27,283 meanings in 27
+# varieties; 3,000 are drawn. No native speaker has reviewed it (data_samples/DATASHEET.md), and nothing you find here
+# is a fact about Cairo or Rabat. What it is good for: the truth about it is known, anyone may copy it, a model's
+# mistake can be read.
 
 # %%
 options = CorpusOptions(keys=1000 if wb.SMOKE else 3000, per_variety=3000)  # nothing subsampled
@@ -131,24 +132,31 @@ wb.show("sentences identical to the standard's, mean", np.mean([rows[v]["same_pe
 strays = [f"{v} (to {rows[v]['nearest']})" for v, home in zip(corpus.dialects, regions)
           if home != region_of(options, "msa", rows[v]["nearest"])]
 print("  cities nearest to one of another region:", ", ".join(strays), "-- Sanaa is alone in its region")
-if figure := wb.new_figure(6, 5):
+cities = phrasebook().cities
+print("  the codes:", ", ".join(f"{v} {cities[v]['city']}" for v in corpus.dialects))
+if figure := wb.new_figure(7, 5.6):
     axis = figure.subplots()
     figure.colorbar(axis.imshow(matrix[1:, 1:], vmin=20, vmax=100))
     axis.set_xticks(range(26), corpus.family, rotation=90, fontsize=8)
     axis.set_yticks(range(26), corpus.family, fontsize=8)
-    for i in np.flatnonzero(regions[1:] != regions[:-1]) + 1.5:  # between regions; the standard is row 0
-        axis.axhline(i, color="white", linewidth=1)
-        axis.axvline(i, color="white", linewidth=1)
-    axis.set_title("chrF between varieties; lines between regions")
+    edges = [-0.5, 0.5, *(np.flatnonzero(regions[1:] != regions[:-1]) + 1.5), 25.5]  # the standard is row 0
+    for i in edges[1:-1]:
+        axis.axhline(i, color="white", linewidth=1.5)
+        axis.axvline(i, color="white", linewidth=1.5)
+    names = ["standard", *(regions[round(i - 0.5)].replace("_", " ") for i in edges[1:-1])]
+    beside = axis.secondary_yaxis("right")
+    beside.set_yticks([(a + b) / 2 for a, b in zip(edges, edges[1:])], names, fontsize=9)
+    beside.tick_params(length=0)
+    axis.set_title("chrF between varieties; lines divide the regions")
     wb.save(figure, "01_distances")
 
 # %% [markdown]
 # ## A dial: pseudo-languages
 #
 # In the phrasebook the distance is what it is. To ask "what if the dialects were nearer?" one needs a dial. The
-# *family* is a set of pseudo-languages made by rule, in which a dialect inherits a share `overlap` of the standard's
-# words, changed by regular sound changes, and has the rest from its region or for itself. Turning the dial up only
-# turns more words into the standard's.
+# second corpus (`family` in commands and code) is a set of *pseudo-languages* made by rule. A dialect inherits a share
+# `overlap` of the standard's words, changed by regular sound changes, and has the rest from its region or for itself.
+# Turning the dial up only turns more words into the standard's.
 #
 # Expect chrF to rise with overlap, but **neither from 0 nor to 100**: unrelated words over one alphabet share short
 # n-grams by chance (English and Arabic do not: other letters), and at overlap 1 sound changes and word order remain.
@@ -156,10 +164,10 @@ if figure := wb.new_figure(6, 5):
 # %%
 dial = {}
 for overlap in (0, 0.5, 1):
-    family = load_corpus(CorpusOptions("family", keys=100, overlap=overlap, varieties="a1,b1,c1,d1,e1,f1"))
-    dial[overlap] = distances(family)[1, 2:].mean()  # the standard against a dialect of each region
+    made = load_corpus(CorpusOptions("family", keys=100, overlap=overlap, varieties="a1,b1,c1,d1,e1,f1"))
+    dial[overlap] = distances(made)[1, 2:].mean()  # the standard against a dialect of each region
 for overlap, expected, spread in ((0, 10, 1), (0.5, 28, 4), (1, 65, 5)):
-    wb.show(f"family, overlap {overlap}: standard against a dialect", dial[overlap], expected, spread, "chrF")
+    wb.show(f"pseudo-languages, overlap {overlap}: standard against a dialect", dial[overlap], expected, spread, "chrF")
 
 # %% [markdown]
 # ## Splits without leaks
@@ -209,8 +217,8 @@ print("tutorial 1: all assertions hold")
 # ## Exercises
 # 1. `chrf_by_hand(x, y)` and `chrf_by_hand(y, x)` differ. Why, in terms of precision and recall, and when do they
 #    agree? Try msa and Cairo of the first key. What does `distances` do about it?
-# 2. The family at overlap 0 scores about 10 although no word is inherited. Compare with msa against another key, and
-#    with `matrix[0, 1]`, English against msa. What does that say about reading a chrF of 27?
+# 2. The pseudo-languages at overlap 0 score about 10 although no word is inherited. Compare with msa against another
+#    key, and with `matrix[0, 1]`, English against msa. What does that say about reading a chrF of 27?
 # 3. What goes wrong if `split_without_leaks` joins the keys of every shared text, however common? Think of "Cancel"
 #    in 500 keys, and of what hangs on each of these.
 #

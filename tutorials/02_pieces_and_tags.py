@@ -6,7 +6,7 @@
 # knows of the variety.
 #
 # **Before**: tutorial 1. Entropy and code length are THEORY (9); read it when section 5 asks for it.
-# **Time**: 20 seconds of computing, the pretraining included; 25 minutes of reading. **Difficulty**: easy.
+# **Time**: 20 seconds of computing, the pretraining included; 15 minutes of reading. **Difficulty**: easy.
 
 # %%
 from collections import Counter
@@ -176,9 +176,9 @@ for t, (token, label, variety, inside) in enumerate(zip(*(
 #
 # For a tag this is **zero**: the tag *is* the label, for every model, trained or not. A probe that saw tags would be
 # always right, and that would say nothing about what the model has done; a penalty on it would erase the instruction
-# which variety to write. So the `variety` of a tag is −1, and what has −1 is not seen. `</s>` has no state at all,
-# since it is never read. (States *after* the tag may know of it, through attention: that is the model's doing, and
-# worth measuring.)
+# which variety to write. So the `variety` of a tag is −1, and what has −1 is not seen. The end symbol `</s>` is only
+# predicted, never read (section 4): there is no state at its position, and nothing to leave out. (States *after* the
+# tag may know of it, through attention: that is the model's doing, and worth measuring.)
 #
 # Half of the target's pieces are the standard's. Expect a piece to give away part of the one bit: some are words of
 # one variety, many are shared. How much of this a *linear* probe can use is the question of tutorials 5 and 6.

@@ -6,7 +6,7 @@
 # compute yourself, and you know why its length says little and its direction much.
 #
 # **Before**: tutorial 2; THEORY (1) to (5) beside you.
-# **Time**: 10 seconds of computing, 35 minutes of reading. **Difficulty**: middle.
+# **Time**: 10 seconds of computing, 25 minutes of reading. **Difficulty**: medium.
 
 # %%
 import copy
@@ -138,7 +138,7 @@ wb.show("(2) by hand less attention()", off_attention, 0, 1e-12)
 if figure := wb.new_figure(6.4, 5.4):
     axis = figure.subplots()
     pieces = [tokenizer.pieces.id_to_piece(i) for i in example.tokens[:-1]]
-    names = [f"…{piece}" if piece[0].isalpha() else piece.removeprefix("▁") for piece in pieces]  # … within a word
+    names = [f"…{piece}" if piece[0].isalpha() else piece.removeprefix("▁") for piece in pieces]  # … goes on a word
     if not wb.shapes_arabic():  # its letters would stand apart and in the wrong order
         names[example.boundary + 1:] = [f"target {i}" for i in range(1, t - example.boundary)]
     shown = np.ma.masked_where(np.triu(np.ones((t, t)), 1) == 1, weights.mean(axis=0))

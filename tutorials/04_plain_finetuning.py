@@ -6,7 +6,7 @@
 # that everything later is measured against.
 #
 # **Before**: tutorials 1 to 3; chrF++ is defined in THEORY (31), leakage in (33).
-# **Time**: 45 seconds of computing, three fine-tunings included; 20 minutes of reading. **Difficulty**: easy.
+# **Time**: 45 seconds of computing, three fine-tunings included; 10 minutes of reading. **Difficulty**: easy.
 
 # %%
 import json
@@ -14,7 +14,7 @@ import json
 import numpy as np
 import workbench as wb
 
-from tinydecouple.evaluation.score import copied, group
+from tinydecouple.evaluation.score import copied, group, words
 from tinydecouple.training.batches import finetuning_examples, pretraining_examples
 
 # %% [markdown]
@@ -23,12 +23,12 @@ from tinydecouple.training.batches import finetuning_examples, pretraining_examp
 # **Pretraining** makes the standard dominant: English to Modern Standard Arabic and back, the standard to itself, and
 # of each dialect a trickle of 20 sentences. **Fine-tuning** then teaches the standard to each dialect and back, at
 # most 1,000 sentences per dialect. Both minimise the loss of tutorial 3, the mean cost of the $T$ pieces of the
-# target (THEORY (5) with all weights 1):
+# target (THEORY (5), every piece counted once):
 #
 # $$ L_{MT} = \frac1T \sum_t -\log p(\text{piece}_{t+1} \mid \text{pieces} \le t) $$
 #
-# Expect that pretraining sees more than twenty times as much text in the standard as in any dialect. The corpus here
-# is the phrasebook, cut down to Rabat, Cairo, Beirut and Baghdad, so that a fine-tuning takes seconds.
+# Expect that pretraining sees more than two hundred times as many examples in the standard as in any dialect. The
+# corpus here is the phrasebook, cut down to Rabat, Cairo, Beirut and Baghdad, so that a fine-tuning takes seconds.
 #
 # Runs are trained when a tutorial first asks for them, and kept in runs/tutorials/. They compute with one thread each
 # (at this size a second one slows them down), and several that are missing are trained side by side, one per core.
@@ -86,15 +86,15 @@ wb.show("leakage of a copy", copy["leakage"], 77, 3, "%")
 wb.show("leakage of plain, mean of seeds", np.mean([p["leakage"] for p in plain]), 4, 2, "%")
 
 # %% [markdown]
-# Look at sentences, always. Words of the standard in the wrong place are marked with `*`; other mistakes are simply
-# mistakes.
+# Look at sentences, always. Words that leaked are marked with `*`; other mistakes are simply mistakes. As for the
+# number, words are compared without the punctuation at their ends (`words`): *y.* and *y* are one.
 
 # %%
 for d in group(systems[0], "msa", "en")["msa -> dialect"]:
-    leaked = [{word for word in output.split() if word in source.split() and word not in reference.split()}
+    leaked = [{word for word in words(output) if word in words(source) and word not in words(reference)}
               for output, source, reference in zip(d.outputs, d.sources, d.references)]
     worst = max(range(len(leaked)), key=lambda i: len(leaked[i]))
-    said = " ".join(word + "*" if word in leaked[worst] else word for word in d.outputs[worst].split())
+    said = " ".join(word + "*" if leaked[worst] & set(words(word)) else word for word in d.outputs[worst].split())
     print(f"{d.name}\n  source     {d.sources[worst]}\n  reference  {d.references[worst]}\n  plain      {said}")
 
 # %% [markdown]
@@ -125,7 +125,7 @@ if figure := wb.new_figure():
 # ## What you have learned, as assertions
 
 # %%
-assert to_standard > 10 * to_one_dialect, "the standard is not dominant in pretraining"
+assert to_standard > (10 if wb.SMOKE else 200) * to_one_dialect, "the standard is not dominant in pretraining"
 assert copy["leakage"] > 50, "a copy should leak most of its words"
 if not wb.SMOKE:
     assert min(p["to dialects"] for p in plain) > copy["to dialects"] + 15, "plain has not learned"

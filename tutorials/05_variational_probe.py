@@ -70,12 +70,13 @@ wb.show("point estimate: largest weight on noise over largest on signal", share,
 # weight, where everything can be computed on a grid and drawn.
 #
 # Two classes, one feature, class 1 has probability $e^{wx} / (1 + e^{wx})$. Before any data we believe $w \sim N(0,
-# 1)$: the **prior**. Each labelled state makes some values of $w$ more plausible. Bayes' rule multiplies:
+# 1)$: the **prior**. Each labelled state makes some values of $w$ more plausible. $X$ is all states and $Y$ all their
+# labels. ($H(\cdot)$ is only ever an entropy, as in tutorial 2.) Bayes' rule multiplies:
 #
-# $$ p(w \mid Y, H) = p(w)\,p(Y \mid H, w) \,/\, p(Y \mid H) $$
+# $$ p(w \mid Y, X) = p(w)\,p(Y \mid X, w) \,/\, p(Y \mid X) $$
 #
-# The left side is the **posterior**. $p(Y \mid H, w)$ is the probability of all labels under the weight $w$, so minus
-# its logarithm is the sum of the $CE$. The denominator $p(Y \mid H)$ is the average of it over the prior, called the
+# The left side is the **posterior**. $p(Y \mid X, w)$ is the probability of all labels under the weight $w$, so minus
+# its logarithm is the sum of the $CE$. The denominator $p(Y \mid X)$ is the average of it over the prior, called the
 # **evidence**.
 #
 # Expect the posterior to narrow as states arrive: a standard deviation of 0.9 after 3 states, 0.6 after 30, 0.2 after
@@ -92,7 +93,7 @@ costs = np.logaddexp(0, np.where(label, -1, 1) * feature * grid)  # CE of each l
 posteriors, widths, centres, evidences = {}, {}, {}, {}
 for seen in (3, 30, 300):
     joint = prior * np.exp(-costs[:, :seen].sum(axis=1))
-    evidences[seen] = -np.log(joint.sum() * cell)  # -log p(Y | H), in nats
+    evidences[seen] = -np.log(joint.sum() * cell)  # -log p(Y | X), in nats
     posteriors[seen] = joint / (joint.sum() * cell)
     centres[seen] = float((posteriors[seen] * grid[:, 0]).sum() * cell)
     widths[seen] = float(np.sqrt((posteriors[seen] * (grid[:, 0] - centres[seen])**2).sum() * cell))
@@ -112,7 +113,7 @@ for seen, expected in ((3, 0.91), (30, 0.57), (300, 0.2)):
 #
 # Draw both over $\sigma$ for the 30 states, $\mu$ being the posterior's mean. Their sum $L$ has a minimum in between:
 # be as certain as the data warrant, and no more. Expect it at the posterior's own width, and just above
-# $-\log p(Y \mid H)$. The next section says why it can never lie below.
+# $-\log p(Y \mid X)$. The next section says why it can never lie below.
 
 # %%
 sigmas = np.geomspace(0.03, 2, 80)
@@ -122,7 +123,7 @@ misfit = bell / bell.sum(axis=1, keepdims=True) @ costs[:, :30].sum(axis=1)
 total = price + misfit
 best = int(total.argmin())
 wb.show("sigma at which L is least, over the posterior's width", sigmas[best] / widths[30], 1, 0.1)
-gap = wb.show("L there, less -log p(Y|H)", total[best] - evidences[30], 0.03, 0.03, "nats")
+gap = wb.show("L there, less -log p(Y|X)", total[best] - evidences[30], 0.03, 0.03, "nats")
 if figure := wb.new_figure(10, 3.4):
     left, right = figure.subplots(1, 2)
     left.plot(grid[:, 0], prior, color="tab:gray", linestyle="--", label="prior")
@@ -133,7 +134,7 @@ if figure := wb.new_figure(10, 3.4):
     right.semilogx(sigmas, price, color="tab:orange", label="price, KL(q || p)")
     right.semilogx(sigmas, misfit, color="tab:blue", label="misfit, E_q[sum of CE]")
     right.semilogx(sigmas, total, color="black", label="their sum, L")
-    right.axhline(evidences[30], color="black", linestyle=":", label="-log p(Y|H)")
+    right.axhline(evidences[30], color="black", linestyle=":", label="-log p(Y|X)")
     right.plot(sigmas[best], total[best], "ko")
     right.set(xlabel="sigma of q", ylabel="nats, 30 states", title="as certain as the data warrant", ylim=(0, None))
     for axes in (left, right):
@@ -145,16 +146,16 @@ if figure := wb.new_figure(10, 3.4):
 #
 # Take the logarithm of Bayes' rule and solve for the evidence. It holds for every $w$:
 #
-# $$ \log p(Y \mid H) = \log p(Y \mid H, w) + \log p(w) - \log p(w \mid Y, H) $$
+# $$ \log p(Y \mid X) = \log p(Y \mid X, w) + \log p(w) - \log p(w \mid Y, X) $$
 #
 # So it holds on average over any $q$. Average, and add and take away $\log q(w)$ (THEORY (6)):
 #
-# $$ \log p(Y \mid H) = \mathbb E_q \log p(Y \mid H, w) - KL(q \,\|\, p) + KL\big(q \,\|\, p(w \mid Y, H)\big) $$
+# $$ \log p(Y \mid X) = \mathbb E_q \log p(Y \mid X, w) - KL(q \,\|\, p) + KL\big(q \,\|\, p(w \mid Y, X)\big) $$
 #
 # The last term is the distance of $q$ from the posterior. It cannot be computed, but it is never negative. Drop it
 # (THEORY (7)):
 #
-# $$ -\log p(Y \mid H) \;\le\; L(q) = KL(q \,\|\, p) + \mathbb E_q\big[\textstyle\sum_i CE_i\big] $$
+# $$ -\log p(Y \mid X) \;\le\; L(q) = KL(q \,\|\, p) + \mathbb E_q\big[\textstyle\sum_i CE_i\big] $$
 #
 # This is all there is to the *evidence lower bound*, ELBO: it is $-L$. The left side does not depend on $q$. So
 # whatever lowers $L$ lowers exactly what was dropped, and brings $q$ nearer to the posterior. That way of finding a
@@ -162,19 +163,21 @@ if figure := wb.new_figure(10, 3.4):
 #
 # With many weights, $q$ is a Gaussian for each weight on its own, $w_{cj} \sim N(\mu_{cj}, \sigma_{cj}^2)$. Try six
 # weights and 30 states. There the evidence can still be had, as the mean likelihood over draws from the prior. Expect
-# $L$ twenty-odd nats above it before the fit, and one after. The nat is the price of "each weight on its own": softmax
-# sees only differences of two classes' weights, so their true posterior is not independent.
+# $L$ twenty-odd nats above it before the fit, and one after.
+# - Before: a new probe has learned nothing, yet already pays for narrow weights (it starts at $\log \sigma^2 = -3$).
+# - After: the one nat left is the price of "each weight on its own". Softmax sees only differences of two classes'
+#   weights, so their true posterior is not independent.
 
 # %%
 few, small = plant(30, 2, 2, 1.5, rng), vp.new_probe(2, 2)
 likelihoods = np.array([vp.cross_entropy(vp.with_one(few.h) @ w.T, few.y)[0].sum()
                         for w in rng.normal(size=(20_000, 2, 3))])
-evidence = np.log(len(likelihoods)) - np.logaddexp.reduce(-likelihoods)  # -log p(Y | H), in nats
+evidence = np.log(len(likelihoods)) - np.logaddexp.reduce(-likelihoods)  # -log p(Y | X), in nats
 before = np.log(2) * sum(variational_bits(small, few.h, few.y, rng, samples=1000))
 vp.fit(small, few.h, few.y, rng, steps=1500)
 after = np.log(2) * sum(variational_bits(small, few.h, few.y, rng, samples=1000))
-wb.show("L less -log p(Y|H) before the fit", before - evidence, 23, 4, "nats")
-wb.show("L less -log p(Y|H) after the fit", after - evidence, 1, 0.5, "nats")
+wb.show("L less -log p(Y|X) before the fit", before - evidence, 23, 4, "nats")
+wb.show("L less -log p(Y|X) after the fit", after - evidence, 1, 0.5, "nats")
 
 # %% [markdown]
 # ## The price in closed form
@@ -222,15 +225,15 @@ variance_ratio = wb.show("variance of logits, drawn over computed", (drawn.var(a
 # %% [markdown]
 # ## Why logits and not weights
 #
-# Both are right on average. But a fit follows the *gradient*, and the gradient is noisy. Let one state's gradient have
-# variance $a$ over the noise, and those of two states covariance $b$. The mean over a batch of $n$ states then has
-# variance
+# Both are right on average. But a fit follows the *gradient*, and the gradient is noisy. Let one state's gradient
+# have variance $\tau^2$ over the noise, and those of two states correlation $\rho$. The mean over a batch of $B$
+# states then has variance
 #
-# $$ a / n + (1 - 1/n)\,b $$
+# $$ \tau^2 / B + (1 - 1/B)\,\rho\,\tau^2 $$
 #
-# Draw the weights once for the batch, and all states err together: $b > 0$, and no batch is large enough. Draw logits
-# for each state, and $b = 0$: larger batches are quieter. `draw_noise(parameters, n, rng)` draws the $\epsilon$ for
-# $n$ states, and `forward` turns them into logits.
+# Draw the weights once for the batch, and all states err together: $\rho > 0$, and no batch is large enough. Draw
+# logits for each state, and $\rho = 0$: larger batches are quieter. `draw_noise(parameters, B, rng)` draws the
+# $\epsilon$ for $B$ states, and `forward` turns them into logits.
 #
 # Expect that from 32 to 512 states, 16 times as many, the variance falls more than 9-fold with logits, and less than
 # 3-fold with weights.
@@ -252,23 +255,27 @@ wb.show("logits drawn: variance at 32 states over 512", falls[1], 14, 5)
 # %% [markdown]
 # ## Backwards
 #
-# The fit minimises $\mathcal L = L/N$ on batches: the mean $CE$ of the batch's $n$ states, and the KL over $N$, the
-# size of the whole sample. Go backwards, one step at a time.
-# - At the logits: $g = (p - Y)/n$, with $Y$ the one-hot labels.
-# - $m$ is linear in $\mu$, so $\mu$ receives $g^\top x$, and $\mu / N$ from the KL.
+# The fit minimises $L/n$, $n$ being the size of the whole sample. It does so on batches of $B$ states, by an estimate:
+# the mean $CE$ of the batch, and $KL/n$. Go backwards, one step at a time. Below, a row of $g$, $e$, $x$ is a state of
+# the batch.
+# - At the logits: $g_{ic} = (p_{ic} - [y_i = c]) / B$, where $[y_i = c]$ is 1 for the true class and 0 for the others.
+# - $m$ is linear in $\mu$, so $\mu$ receives $g^\top x$, and $\mu / n$ from the KL.
 # - At the variances: $\partial l_c / \partial v_c = \epsilon_c / (2\sqrt{v_c})$, so $e = g \odot \epsilon/(2\sqrt v)$.
 # - $\sigma^2$ is a function of $\log \sigma^2$, whose derivative is $\sigma^2$ again.
 #
 # Together (THEORY (13)):
 #
-# $$ \partial \mathcal L / \partial \mu = g^\top x + \mu / N $$
-# $$ \partial \mathcal L / \partial \log \sigma^2 = (e^\top x^2) \odot \sigma^2 + (\sigma^2 - 1) / 2N $$
+# $$ \frac{\partial}{\partial \mu} = g^\top x + \mu / n, \qquad
+#    \frac{\partial}{\partial \log \sigma^2} = (e^\top x^2) \odot \sigma^2 + (\sigma^2 - 1) / 2n $$
 #
-# Check every entry against $(\mathcal L(\theta + s) - \mathcal L(\theta - s)) / 2s$, in float64, with the noise held
-# fixed; also for the second prior, which comes below. Two traps. A softmax sums to 1 for any input, so a check through
-# its `.sum()` expects 0, and a backward pass that returns zeros passes; the loss picks the label's entry and is not
-# blind. And differences bless a wrong *forward* pass; hence a value known in advance: with all weights 0 a label costs
-# $\ln 3$. Expect relative errors below $10^{-6}$.
+# Check every entry: move one parameter a little up and down, and take the difference of the two losses over the way,
+# in float64, with the noise held fixed; also for the second prior, which comes below. Two traps.
+# 1. Do not test through `softmax(l).sum()`. It is always 1 and its gradient 0, so even a backward pass that returns
+#    zeros would pass. We test through the loss.
+# 2. Differences only compare backward with forward; if *forward* is wrong, both agree. So check one value known in
+#    advance: with all weights 0 a label of three classes costs $\ln 3$.
+#
+# Expect relative errors below $10^{-6}$.
 
 # %%
 worst, step = 0.0, 1e-5
@@ -309,15 +316,19 @@ excess = wb.show("L/n less H(Y|h)", losses[-1] - planted.conditional_bits, 0.06,
 # %% [markdown]
 # ## Where sigma comes to rest
 #
-# Set the gradient by $\log \sigma^2$ to 0, in expectation. For Gaussian noise $\mathbb E[\epsilon f(\epsilon)] =
-# \mathbb E[f'(\epsilon)]$ (integrate by parts), and $\partial p_c / \partial \epsilon_c = \sqrt{v_c}\, p_c (1 - p_c)$.
-# Times $N$ that leaves
+# A batch is a random part of the sample. So, on average over batches, a mean over the batch is the mean over the
+# whole sample, and $n$ times the batch's gradient is a sum over all states. Set that sum to 0, for
+# $\log \sigma_{cj}^2$, on average over the noise too. For Gaussian noise
+# $\mathbb E[\epsilon f(\epsilon)] = \mathbb E[f'(\epsilon)]$ (integrate by parts), and
+# $\partial p_c / \partial \epsilon_c = \sqrt{v_c}\, p_c (1 - p_c)$. The roots of $v$ cancel, which leaves
 #
 # $$ \tfrac12 \sigma_{cj}^2 \sum_i x_{ij}^2\,\mathbb E[p_{ic}(1 - p_{ic})] + \tfrac12 (\sigma_{cj}^2 - 1) = 0 $$
 # $$ 1 / \sigma_{cj}^2 = 1 + \sum_i x_{ij}^2\, \mathbb E[p_{ic}(1 - p_{ic})] $$
 #
-# Read it as counting. The prior contributes 1. Each state adds its own part, more where the feature is large and the
-# class in doubt. Expect the equation to hold to some percent, Adam's noise.
+# The sum is the curvature of the misfit: the sharper the misfit bends, the narrower the weight. ($p(1 - p)$ is the
+# second derivative of $CE$ by a logit.) Read it also as counting. The prior contributes 1. Each state adds its own
+# part, more where the feature is large and the class in doubt. Expect the equation to hold to some percent, Adam's
+# noise.
 
 # %%
 mu, sigma, doubt = probe.parameters["mu"], np.exp(probe.parameters["log_sigma2"] / 2), np.zeros((n, 3))
@@ -370,15 +381,16 @@ if figure := wb.new_figure(11, 3.4):
 # Under $N(0, 1)$ the knowledge that a feature is useless costs bits in each of its weights. A second prior, the *group
 # prior*, gives each feature one scale $z_j$ for all classes (THEORY (15)):
 #
-# $$ w_{cj} = z_j u_{cj}, \qquad z_j \sim N(\mu_{zj}, \sigma_{zj}^2) $$
-# $$ p(z) \propto 1/|z|, \qquad p(u) = N(0, 1) $$
+# $$ w_{cj} = z_j\, b_{cj}, \qquad z_j \sim N(\mu_{zj}, \sigma_{zj}^2), \qquad b_{cj} \sim N(\mu_{cj}, \sigma_{cj}^2) $$
+# $$ p(z) \propto 1/|z|, \qquad p(b) = N(0, 1) $$
 #
-# (THEORY writes $v$ for this $u$.) Everything above holds with $x = h \odot z$, a $z$ drawn for each state. The
-# gradient by $z$ is that by $x$, times $h$; it was checked above.
+# $p(z) \propto 1/|z|$ is called the *log-uniform* prior: all values of $\log |z|$ are equally plausible. Everything
+# above holds with $x = h \odot z$, a $z$ drawn for each state. The gradient by $z$ is that by $x$, times $h$; it was
+# checked above.
 #
 # The prior of $z$ does not change if $z$ is scaled. So the price of $z_j$ depends on $\alpha_j = \sigma_{zj}^2 /
 # \mu_{zj}^2$ alone (THEORY (16)), and falls as $\alpha_j$ grows: a scale that is all noise is cheapest. And where $z_j
-# \approx 0$ hides the feature, $u_{cj}$ may go back to *its* prior, for free. So a feature that gains less than its
+# \approx 0$ hides the feature, $b_{cj}$ may go back to *its* prior, for free. So a feature that gains less than its
 # weights cost is best **switched off**; the package counts it as off where $\log \alpha_j > 3$.
 #
 # Expect that of all useless features but one or two, and of no useful one.
@@ -393,9 +405,10 @@ wb.show("useful features switched off, of 4", off[useful].sum(), 0, 0)
 # ## The states of the plain run
 #
 # Now a model. `gather_states(model, tokenizer, corpus, split, per_variety, rng)` runs sentences of a split through it
-# and keeps the states of their target pieces at every layer, some thousands per variety. It leaves out tags and the
-# end symbol, which would give the variety away. It returns the states `h` by layer, the variety `y` of each (0 is the
-# standard), and `keys`, the sentence each comes from. Layer 0 is the embedding; layer 2 is the last of this model.
+# and keeps the states of their target pieces at every layer, some thousands per variety. It leaves out tags, which
+# would give the variety away; the end symbol is never read, so it has no state (tutorial 2). It returns the states
+# `h` by layer, the variety `y` of each (0 is the standard), and `keys`, the sentence each comes from. Layer 0 is the
+# embedding; layer 2 is the last of this model.
 #
 # We ask for the standard (class 0) against the four dialects (class 1). The states are first *standardised*, centred
 # and divided by one number, since what $N(0, 1)$ means for a weight depends on the scale of $h$. A fifth of the
@@ -425,7 +438,7 @@ wb.show("layer 2, held-out accuracy less the constant's", gain[2], 20, 2.5, "poi
 
 # %%
 assert widths[3] > widths[30] > widths[300], "data should narrow the posterior"
-assert (total >= evidences[30]).all() and gap < 0.1, "L must lie above -log p(Y|H), and near it at its minimum"
+assert (total >= evidences[30]).all() and gap < 0.1, "L must lie above -log p(Y|X), and near it at its minimum"
 assert before > after > evidence, "L must lie above the evidence, and fall in the fit"
 assert abs(kl_ratio - 1) < 0.02, "the KL of Gaussians is not (14)"
 assert mean_error < 0.04 and abs(variance_ratio - 1) < 0.04, "logits are not distributed as weights make them"
@@ -442,11 +455,11 @@ print("tutorial 5: all assertions hold")
 # %% [markdown]
 # ## Exercises
 #
-# **Write and check.** Put `import numpy as np` and a function `weight_kl(mu, log_sigma2)` into a file `my_answers.py`:
-# the price in closed form, summed over all weights, in nats. You are given $\log \sigma^2$, not $\sigma$. Then
-# `python tutorials/check.py A1.2 my_answers.py` tries it on inputs of its own. If it holds, go on with A1.3,
-# `cross_entropy(logits, y)`: the nats (n,) and their gradient (n, C), $p - Y$. What each is to return stands in
-# [A1.md](assignments/A1.md).
+# **Write and check.** Write `weight_kl(mu, log_sigma2)`: the price in closed form, summed over all weights, in nats.
+# You are given $\log \sigma^2$, not $\sigma$. `python tutorials/check.py A1.2 my_answers.py --new` puts a stub into a
+# file of yours; without `--new` it is checked, on inputs of its own. If it holds, go on with A1.3,
+# `cross_entropy(logits, y)`: the nats (n,) and their gradient (n, C), $p$ less 1 at the label. What each is to return
+# stands in [A1.md](assignments/A1.md).
 #
 # **Think and try.**
 # 1. How many states until a useless feature of variance 1 has $\sigma < 0.1$, with two equally likely classes? Use

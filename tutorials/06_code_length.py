@@ -6,7 +6,7 @@
 # states of several models, one of which has learned nothing.
 #
 # **Before**: tutorial 5; THEORY (7) to (11) and (16).
-# **Time**: 20 seconds of computing, 45 minutes of reading. **Difficulty**: hard.
+# **Time**: 20 seconds of computing, 35 minutes of reading. **Difficulty**: hard.
 
 # %%
 from dataclasses import asdict
@@ -65,16 +65,16 @@ def measured(what: str, y: np.ndarray) -> None:
 # %% [markdown]
 # ## A message
 #
-# Somebody has the states $H$ and wants the labels $Y$. You have both. You fit a probe, posterior $q$, and send (Hinton
-# & van Camp 1993):
+# Somebody has all states $X$ and wants the labels $Y$. You have both. ($H(\cdot)$ is only ever an entropy.) You fit a
+# probe, posterior $q$, and send (Hinton & van Camp 1993):
 # 1. weights $w$ that you draw from $q$, rounded finely; they cost $-\log p(w)$ under the prior;
-# 2. the labels, given $w$: $-\log p(Y \mid H, w)$, the cross-entropy.
+# 2. the labels, given $w$: $-\log p(Y \mid X, w)$, the cross-entropy.
 #
-# The receiver now has $H$, $Y$ and $w$, so can repeat your fit, seed and all, and find $q$. Which $w$ you drew was
+# The receiver now has $X$, $Y$ and $w$, so can repeat your fit, seed and all, and find $q$. Which $w$ you drew was
 # your free choice, worth $-\log q(w)$ bits: you could have hidden another message in it. Those **bits come back**. On
 # average the message costs
 #
-# $$ \mathbb E_q[-\log p(w) - \log p(Y \mid H, w) + \log q(w)] = KL(q \,\|\, p) + \mathbb E_q[CE] = L(q) $$
+# $$ \mathbb E_q[-\log p(w) - \log p(Y \mid X, w) + \log q(w)] = KL(q \,\|\, p) + \mathbb E_q[CE] = L(q) $$
 #
 # That is the bound of tutorial 5 (THEORY (8)). So the ELBO's two parts are two parts of a message: the price is what
 # the weights cost, the misfit what the labels still cost. With natural logarithms it comes in nats; over $\ln 2$, in
@@ -96,7 +96,7 @@ for _ in range(1000):
     eps = rng.normal(size=mu.shape)
     w = mu + sigma * eps
     sent.append([(w**2 / 2 + constant).sum(), vp.cross_entropy(vp.with_one(h) @ w.T, y)[0].sum(),
-                 -(eps**2 / 2 + np.log(sigma) + constant).sum()])  # -log p(w), -log p(Y|H,w), log q(w)
+                 -(eps**2 / 2 + np.log(sigma) + constant).sum()])  # -log p(w), -log p(Y|X,w), log q(w)
 for_weights, for_labels, back = np.mean(sent, axis=0) / np.log(2) / len(y)
 wb.show("sent for the weights", for_weights, 1.58, 0.03, "bits per state")
 wb.show("sent for the labels", for_labels, 0.65, 0.05, "bits per state")
@@ -122,7 +122,8 @@ if figure := wb.new_figure(7, 2.6):
 # in the logits, and these are linear in $w$; by Jensen's inequality $\mathbb E_q[CE(w)] \ge CE(\mu)$.
 #
 # By how much? Expand to second order in $w - \mu$. Let $A_j$ be the second derivative of the summed cross-entropy by
-# weight $j$. By tutorial 5 $1/\sigma_j^2 = 1 + A_j$, so
+# weight $j$, its curvature. Tutorial 5 found $1/\sigma_j^2 = 1 + \sum_i x_{ij}^2\, \mathbb E[p(1-p)]$, and that sum is
+# $A_j$, because $p(1-p)$ is the second derivative of $CE$ by a logit. So $\sigma_j^2 A_j = 1 - \sigma_j^2$, and
 #
 # $$ \mathbb E_q[CE] - CE(\mu) \approx \tfrac12 \sum_j \sigma_j^2 A_j = \tfrac12 \sum_j (1 - \sigma_j^2) $$
 #
@@ -140,9 +141,9 @@ undercut = wb.show("CE at the mean, less H(Y|h)", at_mean / 500 - planted.condit
 # %% [markdown]
 # ## More states, fewer bits per state
 #
-# A weight is bought once and serves all labels. By (14) it costs $-\log \sigma$ and a constant. As $\sigma$ falls like
-# $1/\sqrt n$, that is $\frac12 \log_2 n$ bits and a constant: 16 times the states, 2 bits more per weight. Divided by
-# $n$ it vanishes, slowly. Here the linear model is true, so $L/n$ falls to $H(Y \mid h)$.
+# A weight is bought once and serves all labels. By THEORY (14) it costs $-\log \sigma$ and a constant. As $\sigma$
+# falls like $1/\sqrt n$, that is $\frac12 \log_2 n$ bits and a constant: 16 times the states, 2 bits more per weight.
+# Divided by $n$ it vanishes, slowly. Here the linear model is true, so $L/n$ falls to $H(Y \mid h)$.
 #
 # So **a code length belongs to a number of states**: compare at equal $n$ only. Expect 0.27 bits above $H(Y \mid h)$
 # at 500 states, 0.04 at 8,000.
@@ -206,9 +207,10 @@ coin_bits = wb.show("coins: L/n", sum(cl.variational_bits(probe, wide, coins, rn
 # %% [markdown]
 # ## The null, and selectivity
 #
-# Coins cost 2.4 bits, and $nH(Y)$ says 1. So a code above $nH(Y)$ does not show that the states say nothing. It may
-# only show that weights are dear. What would labels cost if the states could not help? Deal the *same* labels out at
-# random over the states, and fit again: that is the **null** (Hewitt & Liang 2019). What the states save is
+# The coins cost about 2.3 bits per state, though $H(Y)$ is 1. So a code above $H(Y)$ does not show that the states
+# say nothing. It may only show that weights are dear. What would labels cost if the states could not help? Deal the
+# *same* labels out at random over the states, and fit again: that is the **null** (Hewitt & Liang 2019). What the
+# states save is
 #
 # $$ \text{selectivity} = L(\text{dealt labels}) - L(\text{labels}) $$
 #
@@ -230,15 +232,15 @@ coin_saved = wb.show("coins: selectivity, by their mean", cl.selectivity_bits(co
 #
 # (For those who use the group prior of tutorial 5; the others may skip to the next section.)
 #
-# The log-uniform prior is no density: it does not integrate to 1. Cut it to $e^{-a} \le |z| \le e^{a}$ and it is one,
-# $p(z) = 1 / (4a|z|)$. The KL of a scale from it is, with $z = \mu + \sigma\epsilon$ and forgetting the sliver of $q$
-# outside the cut,
+# Its prior of a scale, the log-uniform $p(z) \propto 1/|z|$, is no density: it does not integrate to 1. Cut it to
+# $e^{-a} \le |z| \le e^{a}$ and it is one, $p(z) = 1 / (4a|z|)$. The KL of a scale from it is, with $z = \mu +
+# \sigma\epsilon$ and forgetting the sliver of $q$ outside the cut,
 #
 # $$ \mathbb E_q[\log q - \log p] = -\tfrac12 \log(2 \pi e \sigma^2) + \log 4a + \mathbb E \log |z| $$
 #
-# Expect it to exceed (16) by $\log 4a - 2.05$ nats for *every* $\mu$ and $\sigma$ (for pure noise $\mathbb E \log|z| =
-# \log \sigma - 0.635$): 1.63 nats at $a = 10$, and without bound as $a$ grows. With 96 features that is 226 bits, or
-# any other number. So compare such lengths with each other, at the same $d$, and never with $nH(Y)$.
+# Expect it to exceed THEORY (16) by $\log 4a - 2.05$ nats for *every* $\mu$ and $\sigma$ (for pure noise $\mathbb E
+# \log|z| = \log \sigma - 0.635$): 1.63 nats at $a = 10$, and without bound as $a$ grows. With 96 features that is 226
+# bits, or any other number. So compare such lengths with each other, at the same $d$, and never with $nH(Y)$.
 
 # %%
 above = []
@@ -340,8 +342,9 @@ if figure := wb.new_figure(10, 3.6):
 # - Dealt labels cost 0.79 bits, that is $H(Y)$ and 0.07 for useless weights. Read each layer by its selectivity, what
 #   it saves of the 0.79.
 # - The random model saves too: 0.04 bits at the embedding, 0.22 at its last layer, where it "compresses" $nH(Y)$ by
-#   1.27. Nothing was learned there. With silent attention the 0.22 are 0.04 again: it was the tag that got through. So
-#   of the pretrained model's selectivity at layer 2, 0.6 bits, more than a third owes nothing to training.
+#   1.27. Nothing was learned there. With silent attention the 0.22 are 0.04 again: it was the tag that got through.
+# - The pretrained model saves 0.6 bits at layer 2; a model without training already saves 0.22. Only the excess, 0.4,
+#   is evidence of learning.
 # - The trained models save far more at the last layer, and plain nearly everything: its states are about to choose
 #   words, and fine-tuning has taught it four dialects' words.
 # - One surprise: in the trained models layer 0 costs *less* than layer 1. A dialect's own word gives it away by
@@ -379,10 +382,10 @@ print("tutorial 6: all assertions hold")
 # %% [markdown]
 # ## Exercises
 #
-# **Write and check.** In `my_answers.py` write `entropy_bits(y)`: $nH(Y)$ of labels `y` (n,), in bits. Then `python
-# tutorials/check.py A2.2 my_answers.py`. For more: A2.6, `block_ends(keys, classes)`, where the blocks of the
-# prequential code end without cutting a sentence, and A2.7, the code itself. What each is to return stands in
-# [A2.md](assignments/A2.md).
+# **Write and check.** Write `entropy_bits(y)`: $nH(Y)$ of labels `y` (n,), in bits. `python tutorials/check.py A2.2
+# my_answers.py --new` puts a stub into a file of yours; without `--new` it is checked. For more: A2.6,
+# `block_ends(keys, classes)`, where the blocks of the prequential code end without cutting a sentence, and A2.7, the
+# code itself. What each is to return stands in [A2.md](assignments/A2.md).
 #
 # **Think and try.**
 # 1. Is layer 1 expensive because the variety lies in directions of small variance, where $N(0, 1)$ makes weights cost?

@@ -6,7 +6,7 @@
 # something.
 #
 # **Before**: tutorials 4 to 6; THEORY sections 5 to 7.
-# **Time**: 15 seconds of computing, 45 minutes of reading. **Difficulty**: medium; the last sections ask for
+# **Time**: 15 seconds of computing, 35 minutes of reading. **Difficulty**: medium; the last sections ask for
 # judgement.
 
 # %%
@@ -118,19 +118,17 @@ wb.show("rank of the centred rows, four classes", rank, 3, 0)
 # %% [markdown]
 # ## Which of them are the standard's?
 #
-# Singular value decomposition of $\tilde W$ gives orthonormal directions $v_1, v_2, \dots$, in the order of how much
-# the rows differ along them; how much is the *singular value*. The basis is the first $k$ of them, $U = (v_1, \dots,
-# v_k)$ (THEORY (18)). What it means depends on the probe's labels.
+# Singular value decomposition of $\tilde W$ gives orthonormal directions $u_1, u_2, \dots$, in the order of how much
+# the rows differ along them; how much is the *singular value*, $\mathrm{sv}_i$. The basis is the first $k$ of them,
+# $U = (u_1, \dots, u_k)$ (THEORY (18)). What it means depends on the probe's labels.
 # - **The standard against the rest** (*one-vs-rest*), $C = 2$, the paper's wording and the package's default. One
 #   direction, $k = 1$: the difference of the two rows.
-# - **One class per variety**, $C = 5$ here. Now $v_1$ is where the rows differ *most*, whichever rows: it may separate
+# - **One class per variety**, $C = 5$ here. Now $u_1$ is where the rows differ *most*, whichever rows: it may separate
 #   Rabat from Baghdad. The standard's own direction is its row against the mean of the others, `standard_row`.
 #
-# Look at the pictures above. Before fine-tuning the standard stands alone, so $v_1$ should be its own direction, with
-# a singular value well above the next. After, all five lie apart. Then the first two singular values are close, and
-# $v_1$ alone means little: over three seeds and four samples it lay anywhere from 9° to 88° from the standard's row.
-#
-# The one-vs-rest direction asks for what sets the standard apart. Expect it near the standard's row in both models.
+# Guess first, from the pictures above. In which of the two models is $u_1$ the standard's own direction? In which is
+# $\mathrm{sv}_1$ well above $\mathrm{sv}_2$? And where does the one-vs-rest direction lie: it asks for what sets the
+# standard apart.
 
 # %%
 leading, to_own, singular = {}, {}, {}
@@ -147,15 +145,20 @@ wb.show("one-vs-rest direction to the standard's row, pretrained", to_own["pretr
 wb.show("one-vs-rest direction to the standard's row, plain", to_own["plain"], 24, 7, "degrees")
 
 # %% [markdown]
+# Before fine-tuning the standard stands alone: $u_1$ is nearly its own direction, and $\mathrm{sv}_1$ twice the next.
+# Afterwards all five varieties lie apart, and the first two singular values are close. Then $u_1$ alone means little:
+# over three seeds and four samples it lay anywhere from 9° to 88° from the standard's row. The one-vs-rest direction
+# stays near the standard's row in both models.
+#
 # ## A picture: the probe does not point from mean to mean
 #
 # Two classes of states in the plane, each a cloud that is three times as tall as wide: its covariance is $\Sigma =
 # \mathrm{diag}(1, 9)$. Their means differ by $\delta = (3, 3)$, up and to the right alike.
 #
-# Where should a probe look? To the right: there three units of difference stand against noise of 1. Upwards they stand
-# against noise of 3, and say little. So the probe turns away from $\delta$, towards the narrow side of the clouds.
-# Expect its direction near $\Sigma^{-1}\delta \propto (1, \frac19)$, which divides each part of $\delta$ by its
-# variance: 39° from $\delta$. The direction of most variance knows no labels. Here it points up.
+# Guess first: where should a probe look? To the right three units of difference stand against noise of 1. Upwards
+# they stand against noise of 3, and say little. So it should turn away from $\delta$, towards the narrow side of the
+# clouds. Expect its direction near $\Sigma^{-1}\delta \propto (1, \frac19)$, which divides each part of $\delta$ by
+# its variance: 39° from $\delta$. The direction of most variance knows no labels. Here it points up.
 
 # %%
 toy = np.random.default_rng(0)
@@ -171,14 +174,14 @@ wb.show("most variance to delta", degrees(toy_most[:, None], np.ones((2, 1))), 3
 # %% [markdown]
 # ## The same, as a formula
 #
-# Two Gaussian classes with means $m_0, m_1$ and one covariance $\Sigma$. In $\log p(h \mid c) = -\frac12 (h -
-# m_c)^\top \Sigma^{-1} (h - m_c) + \dots$ the square $h^\top \Sigma^{-1} h$ is common to both classes. It drops out of
-# the difference (THEORY (19)), and what is left is linear:
+# Two Gaussian classes with means $\bar h_0, \bar h_1$ and one covariance $\Sigma$. In $\log p(h \mid c) = -\frac12 (h
+# - \bar h_c)^\top \Sigma^{-1} (h - \bar h_c) + \dots$ the square $h^\top \Sigma^{-1} h$ is common to both classes. It
+# drops out of the difference (THEORY (19)), and what is left is linear:
 #
-# $$ \log \frac{p(1 \mid h)}{p(0 \mid h)} = h^\top \Sigma^{-1} (m_1 - m_0) + \text{const} $$
+# $$ \log \frac{p(1 \mid h)}{p(0 \mid h)} = h^\top \Sigma^{-1} (\bar h_1 - \bar h_0) + \text{const} $$
 #
-# So the probe tends to $\Sigma^{-1}\delta$, not to $\delta = m_1 - m_0$. They agree only if $\delta$ is an eigenvector
-# of $\Sigma$, for every $\delta$ only if $\Sigma$ is round.
+# So the probe tends to $\Sigma^{-1}\delta$, not to $\delta = \bar h_1 - \bar h_0$. They agree only if $\delta$ is an
+# eigenvector of $\Sigma$, for every $\delta$ only if $\Sigma$ is round.
 #
 # Plant both in 16 features. `plant` returns `differences`, along $\delta$, and `discriminant`, along
 # $\Sigma^{-1}\delta$; `anisotropy` is the largest variance over the smallest. With a round $\Sigma$ expect all
@@ -203,11 +206,7 @@ for name, about, within in (("probe to discriminant", 3, 3), ("probe to differen
 # ## And in the model's states
 #
 # Layer 2 of the plain run, the standard against the dialects. Take the plane that holds $\delta$ and the probe's
-# direction, and look. Expect the picture of the toy: two long clouds, the probe pointing across them, some 50° from
-# $\delta$.
-#
-# In all 96 features the probe does not reach $\Sigma^{-1}\delta$ itself. That direction divides by variances close to
-# zero, and the prior $N(0, 1)$ holds such large weights back. The probe lies between the two, about 50° from either.
+# direction, and look. Guess first: does the probe point along $\delta$ here, along $\Sigma^{-1}\delta$, or elsewhere?
 
 # %%
 real = standardise(states["plain"].h[2])[0]
@@ -241,12 +240,17 @@ if figure := wb.new_figure(10, 4.6):
     wb.save(figure, "07_cloud")
 
 # %% [markdown]
+# It is the picture of the toy: two long clouds, and the probe points across them, some 50° from $\delta$. But in all
+# 96 features it does not reach $\Sigma^{-1}\delta$ itself. That direction divides by variances close to zero, and the
+# prior $N(0, 1)$ holds such large weights back. The probe lies between the two, about 50° from either.
+#
 # ## Angles between subspaces
 #
-# For two directions the angle is clear. For two subspaces with orthonormal bases $Q_A$ (d, p) and $Q_B$ (d, q) take a
-# unit vector in each, $Q_A x$ and $Q_B z$; their angle has the cosine $x^\top Q_A^\top Q_B\, z$. The largest cosine is
-# the largest singular value of $Q_A^\top Q_B$. The next pair is sought orthogonal to the first, and so on. These are
-# the *principal angles* (THEORY (20)): $\cos \theta_i = \sigma_i(Q_A^\top Q_B)$, the $i$-th singular value.
+# For two directions the angle is clear. For two subspaces with orthonormal bases $Q_A$ (d, $k_A$) and $Q_B$ (d,
+# $k_B$) take a unit vector in each, $Q_A f_A$ and $Q_B f_B$. Their angle has the cosine
+# $f_A^\top Q_A^\top Q_B\, f_B$. The largest cosine is the largest singular value of $Q_A^\top Q_B$. The next pair is
+# sought orthogonal to the first, and so on. These are the *principal angles* (THEORY (20)):
+# $\cos \theta_i = \mathrm{sv}_i(Q_A^\top Q_B)$, the $i$-th singular value.
 #
 # **Sines near zero.** $\cos\theta \approx 1 - \theta^2/2$, and in double precision $1 - 10^{-18}$ is 1. The sine, the
 # length of what $Q_A$ leaves of a unit vector of $Q_B$, is about $\theta$: nothing is lost. So below 45° it is used.
@@ -255,7 +259,7 @@ if figure := wb.new_figure(10, 4.6):
 # **By chance.** Two random directions have $\mathbb E\,|\cos\theta| \approx \sqrt{2/(\pi d)}$. At $d = 96$, this
 # model's width, expect a mean angle of 85.3°. In high dimensions nearly everything is nearly orthogonal: **a large
 # angle is the ordinary case**, a small one is a finding. For subspaces the mean of $\cos^2\theta_i$, the *overlap*
-# (THEORY (21)), is $\max(p, q)/d$ by chance, for $\mathbb E[Q_B Q_B^\top] = \frac qd I$.
+# (THEORY (21)), is $\max(k_A, k_B)/d$ by chance, for $\mathbb E[Q_B Q_B^\top] = \frac{k_B}{d} I$.
 
 # %%
 tiny = 1e-9
@@ -319,11 +323,12 @@ if figure := wb.new_figure(9, 3.6):
         axis.plot(np.ravel(null[layer]), np.full(null[layer].size, shift), "|", color=colour, markersize=11)
         for row, value in enumerate((seeds[layer], state_turn[layer], turned[layer]), 1):
             axis.plot(value, row + shift, "o", color=colour, markersize=9, label=f"layer {layer}" if row == 1 else None)
-    axis.plot(np.percentile(lines, (5, 95)), (4, 4), color="tab:gray", linewidth=7, solid_capstyle="butt")
+    axis.plot(np.percentile(lines, (5, 95)), (4, 4), color="tab:gray", linewidth=7, solid_capstyle="butt",
+              label="two random directions,\n5th to 95th percentile of the angle")
     axis.set(xlabel="angle (degrees)", xlim=(0, 90), ylim=(4.5, -0.5), title="read the fourth row against the others")
     axis.set_yticks(range(5), rows)
     axis.grid(axis="x", alpha=0.3)
-    axis.legend(loc="upper right")
+    axis.legend(loc="lower left")
     wb.save(figure, "07_angles")
 
 # %% [markdown]
@@ -344,8 +349,8 @@ if figure := wb.new_figure(9, 3.6):
 # - the dialects' rows short, because the probe hardly separates one dialect from another: each is mostly "not the
 #   standard", and the angle is smaller.
 #
-# The first picture shows which case is which. Expect about 57° before fine-tuning and 75° after (two other seeds of
-# plain gave 71° to 74°), and nearly the same numbers from $\rho$ alone.
+# Look at the first picture. Which case is which? Guess both angles, before fine-tuning and after, and whether $\rho$
+# alone gives the same numbers.
 
 # %%
 angle, identity, from_lengths = {}, {}, {}
@@ -362,6 +367,9 @@ for name, about in (("pretrained", 57), ("plain", 75)):
     wb.show(f"the same, from the rows' lengths, {name}", from_lengths[name], about, 2.5, "degrees")
 
 # %% [markdown]
+# Before fine-tuning the dialects lie in one heap, their rows are short, and the angle is small. Afterwards all rows
+# are about equally long (two other seeds of plain gave 71° to 74°). The lengths alone give nearly the same numbers.
+#
 # ## What one may say, and may not
 #
 # May: the direction that separates the standard from the dialects turned by more than the probe's noise, by more than
@@ -371,7 +379,7 @@ for name, about in (("pretrained", 57), ("plain", 75)):
 #   at. It turns as well if only $\Sigma$ changes;
 # - "the dialects moved away from the standard": the rise says that the dialects' rows grew beside the standard's, that
 #   is, that the dialects can now be distinguished from *each other*;
-# - "it turned more at layer 2": 76° to 89° there and 77° to 88° at layer 1 over seeds, nearly what unrelated
+# - "it turned more at layer 2": 76° to 89° there and 77° to 89° at layer 1 over seeds, nearly what unrelated
 #   directions have;
 # - "the angle rises, *so* translation gets better": both happen during training, as does everything else.
 #
@@ -386,7 +394,7 @@ assert found[30]["probe to differences"] > 25, "the probe should not tend to the
 assert found[30]["class means to differences"] < 8, "class means should"
 assert found[30]["most variance to discriminant"] > 45, "the most variance is not the most difference"
 assert by_cosine == 0 and abs(by_sine / tiny - 1) < 1e-6, "small angles are lost; was the sine used?"
-assert abs(overlap * 96 / 6 - 1) < 0.15, "overlap by chance should be max(p, q) / d"
+assert abs(overlap * 96 / 6 - 1) < 0.15, "overlap by chance should be max(k_A, k_B) / d"
 assert max(abs(value + 1) for value in identity.values()) < 1e-3, "rows that add up to zero fix their mean cosine"
 if not wb.SMOKE:
     assert among["plain"] > 2 * among["pretrained"], "fine-tuning should have set the dialects apart"
@@ -404,10 +412,11 @@ print("tutorial 7: all assertions hold")
 # %% [markdown]
 # ## Exercises
 #
-# **Write and check.** In `my_answers.py` write `principal_angles(A, B)`: the principal angles between the column
-# spaces of `A` (d, p) and `B` (d, q), in radians, rising, right also near 0. Then `python tutorials/check.py A3.4
-# my_answers.py`. If you want to begin with less: A3.3, `probe_subspace(weights, k)`, the centred rows and their SVD.
-# What each is to return stands in [A3.md](assignments/A3.md).
+# **Write and check.** Write `principal_angles(A, B)`: the principal angles between the column spaces of `A` (d, p)
+# and `B` (d, q), in radians, rising, right also near 0; p and q may exceed the ranks.
+# `python tutorials/check.py A3.4 my_answers.py --new` puts a stub into a file of yours; without `--new` it is
+# checked. If you want to begin with less: A3.3, `probe_subspace(weights, k)`, the centred rows and their SVD. What
+# each is to return stands in [A3.md](assignments/A3.md).
 #
 # **Think and try.**
 # 1. With two classes, what does the identity say of the angle between the two rows? Can it rise?

@@ -14,6 +14,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import lru_cache
@@ -37,6 +38,7 @@ from tqdm import tqdm  # noqa: E402
 
 from tinydecouple.errors import TinyDecoupleError  # noqa: E402
 from tinydecouple.evaluation.score import Direction, group, leakage, mean_chrf, translate  # noqa: E402
+from tinydecouple.method.states import StatesWarning  # noqa: E402
 from tinydecouple.model.transformer import Transformer  # noqa: E402
 from tinydecouple.options import DecoupleOptions, ModelOptions, TrainOptions  # noqa: E402
 from tinydecouple.text.corpus import ParallelCorpus  # noqa: E402
@@ -69,6 +71,7 @@ SHORT = {"epochs": 1, "learning_rate": 1e-3}  # the under-trained setting of tut
 ARMS |= {f"short-{arm}": (ARMS[arm][0] | SHORT, ARMS[arm][1])
          for arm in ("plain", "deeper", "deeper-random", "weighted")}
 if SMOKE:
+    warnings.simplefilter("ignore", StatesWarning)  # of states that have learned nothing; a full run shows them
     CORPUS = dataclasses.replace(CORPUS, keys=150, per_variety=30, trickle=5)
     MODEL = ModelOptions(vocabulary=800, width=32, blocks=2)
     PRETRAIN = FINETUNE = TrainOptions(epochs=1, learning_rate=1e-2)
