@@ -7,6 +7,17 @@
 #
 # **Before**: tutorial 7; THEORY sections 8 to 10.
 # **Time**: 85 seconds of computing, five fine-tunings included; 45 minutes of reading. **Difficulty**: medium.
+#
+# ## Two ways to keep a direction out of use
+#
+# **Rejection edits the states.** What a state has along the direction is taken away, and the next block gets the rest.
+# The weights stay as they are.
+#
+# **A penalty edits no state.** It adds a loss, and training then changes the weights that make the states. How far
+# they give way is the model's affair.
+#
+# The paper's method is a penalty. But rejection is the simpler of the two, and can be understood exactly. So it comes
+# first, with LEACE, its best-known relative; the penalty comes in the second half.
 
 # %%
 import json
@@ -22,8 +33,9 @@ from tinydecouple.method.planted import plant
 from tinydecouple.method.probe import fit, new_probe
 from tinydecouple.method.projection import penalty, project, reject
 from tinydecouple.method.states import standardise
-from tinydecouple.method.subspace import class_mean_span, probe_subspace, random_subspace
+from tinydecouple.method.subspace import class_mean_span, principal_components, probe_subspace, random_subspace
 from tinydecouple.training.batches import finetuning_examples
+from tinydecouple.training.checkpoint import load_complete
 from tinydecouple.training.pipeline import decouplers
 from tinydecouple.training.train import refresh
 
@@ -44,9 +56,9 @@ def distance(h, y):
 
 def draw(axis, points, y, start, title):
     """Points in the plane, (n, 2), by class, over where they started; the class means as crosses, and their way."""
-    if start is not points:
-        axis.plot(*start[::8].T, ".", color="whitesmoke", markersize=4)
-    for label, colour, dark in ((1, "tab:cyan", "navy"), (0, "darkgray", "black")):
+    if not np.array_equal(start, points):
+        axis.plot(*start[::8].T, ".", color="lightgray", markersize=2)
+    for label, colour, dark in ((1, "tab:cyan", "navy"), (0, "dimgray", "black")):
         here = points[y == label]
         axis.plot(*here[::4].T, ".", color=colour, markersize=1.5, alpha=0.6)
         first, last = start[y == label].mean(axis=0), here.mean(axis=0)
@@ -59,24 +71,27 @@ def draw(axis, points, y, start, title):
 # %% [markdown]
 # ## Inside and outside
 #
-# A direction, or a few, span a subspace. Every state splits in two: its shadow on the subspace, the part *inside*, and
-# the rest, the part *outside*. The shadow is the **projection**. Keeping only the rest is **rejection**.
+# A direction, or a few, span a subspace. Every state splits in two. Its shadow on the subspace is the part *inside*.
+# The rest is the part *outside*. The shadow is the **projection**; keeping only the rest is **rejection**.
 #
-# $U$ (d, k) has orthonormal columns, $U^\top U = I$, and $P = UU^\top$. Inside is $hP$, outside $h - hP$. Everything
-# follows from $U^\top U = I$:
+# $U$ (d, k) has orthonormal columns, $U^\top U = I$, and $P = UU^\top$. Inside is $hP$, outside $h - hP$. From $U^\top
+# U = I$ follow
 #
 # $$ P^\top = P, \qquad P^2 = U(U^\top U)U^\top = P, \qquad \mathrm{tr}\,P = \mathrm{tr}\,U^\top U = k $$
 #
-# - Another basis of the same subspace, $UR$ with a rotation $R$, gives the same $P$: only the subspace counts (THEORY
-#   (22)).
-# - Inside and outside are orthogonal, since $hP(I - P)h^\top = h(P - P^2)h^\top = 0$. Hence Pythagoras, $\|h\|^2 =
-#   \|hP\|^2 + \|h - hP\|^2$.
-# - $\|hP\|^2 = hUU^\top UU^\top h^\top = \|hU\|^2$: k numbers do for d (THEORY (23)).
-# - **Least change** (THEORY (24)): of all points $y$ outside the subspace, $yU = 0$, the rejection is nearest to $h$.
-#   For $h - y = hP + (h - hP - y)$, two orthogonal parts, so $\|h - y\|^2 \ge \|hP\|^2$.
+# and from these four facts:
+# 1. **Only the subspace counts** (THEORY (22)). Another basis of the same subspace, $UR$ with a rotation $R$, gives
+#    the same $P$.
+# 2. **Pythagoras.** Inside and outside are orthogonal, since $hP(I - P)h^\top = h(P - P^2)h^\top = 0$. Hence
+#    $\|h\|^2 = \|hP\|^2 + \|h - hP\|^2$.
+# 3. **k numbers do for d** (THEORY (23)): $\|hP\|^2 = hUU^\top UU^\top h^\top = \|hU\|^2$.
+# 4. **Least change** (THEORY (24)). Of all points $h'$ outside the subspace, $h'U = 0$, the rejection is nearest to
+#    $h$. For $h - h' = hP + (h - hP - h')$. These two parts are orthogonal, so $\|h - h'\|^2 \ge \|hP\|^2$.
 #
-# Check all of it on random bases; expect deviations of rounding size. And of states without a preferred direction a
-# subspace of rank $k$ holds the share $k/d$ of the squared length, the *energy*.
+# The squared length of a state is called its *energy*. Of states without a preferred direction, a subspace of rank $k$
+# holds the share $k/d$.
+#
+# Check all of it on random bases. Expect deviations of rounding size.
 
 # %%
 rng = np.random.default_rng(0)
@@ -99,17 +114,19 @@ wb.show("share of the energy inside, k = 12 of d = 48", share, 0.25, 0.01)
 # %% [markdown]
 # ## A picture: what rejection leaves
 #
-# The two clouds of tutorial 7, $\Sigma = \mathrm{diag}(1, 9)$, means that differ by $\delta = (3, 3)$. The probe's
-# direction $u$ is $\Sigma^{-1}\delta$, 39° from $\delta$. Reject it, and look (upper row of the figure, middle).
+# The two clouds of tutorial 7: $\Sigma = \mathrm{diag}(1, 9)$, means that differ by $\delta = (3, 3)$. The probe's
+# direction $u$ is $\Sigma^{-1}\delta$, 39° from $\delta$. Reject it. The figure comes two sections below; its upper
+# row is this cell.
 #
-# Every state drops onto one line, by the shortest way. But the class means, the crosses, are not one point. They
-# differed by 4.2; what is left is the part of $\delta$ that $u$ does not see, $\sin 39° = 63$ %. In formulas (THEORY
-# (25)):
+# Every state drops onto one line, by the shortest way. What becomes of the class means? They differ by $\delta$, and
+# rejection takes from $\delta$ only its part along $u$. So they still differ by (THEORY (25))
 #
 # $$ \delta - (\delta^\top u)\,u, \qquad \text{which is 0 only if } \delta \parallel u $$
 #
-# **LEACE** (right) brings the states to the same line, but by another way: it slides them along $\delta$, as far as
-# $u$ says that a state belongs to one class. So the two crosses meet. How it is found comes next.
+# Expect $\sin 39° = 63$ % of their distance of 4.2 to be left.
+#
+# **LEACE** brings the states to the same line, but by another way. It slides them along $\delta$, as far as $u$ says
+# that a state belongs to one class. So the two means should meet: expect 0. How the way is found comes next.
 
 # %%
 toy = np.random.default_rng(0)
@@ -125,23 +142,26 @@ for name, about, within in (("nothing", 4.24, 0.15), ("the probe's direction", 2
 # %% [markdown]
 # ## LEACE in five lines
 #
-# Wanted: an affine map of the states that makes all class means equal and moves the states as little as possible
-# (THEORY (26)). Let $\Sigma$ be the covariance of all states.
-# 1. *Whiten*: go to $hW$, $W = \Sigma^{-1/2}$, where the cloud is round.
-# 2. There the differences of the class means, $W\delta$, span a subspace; $P$ projects onto it. ($W \Sigma_{hz}$ spans
-#    the same, $\Sigma_{hz}$ being the covariance of states and one-hot labels.)
-# 3. In the round cloud, reject it: that is the least change.
-# 4. Go back with $W^{+}$, the *pseudo-inverse*: the inverse of $W$ on the directions in which the states vary at all,
-#    0 on the others. Here $W^+ = \Sigma^{1/2}$.
-# 5. So what LEACE takes from $h - \bar h$ is $E = W^{+} P\, W$. The means are equal, for $\delta - E\,\delta = W^{+}(I
-#    - P)\,W \delta = 0$.
+# Wanted: an affine map of the states that makes all class means equal and moves the states as little as possible.
+# $\dot h = h - \bar h$ is a *centred* state, and $\Sigma$ the covariance of all states.
+# 1. *Whiten*: go to $\dot h\,\Sigma^{-1/2}$, where the cloud is round.
+# 2. There the class means differ by $\Sigma^{-1/2}\delta$. Let $F$ (d, k) be an orthonormal basis of these
+#    differences. (The columns of $\Sigma^{-1/2}\Sigma_{hY}$ span the same, $\Sigma_{hY}$ being the covariance of
+#    states and one-hot labels.)
+# 3. In the round cloud, reject $F$: by fact 4, that is the least change.
+# 4. Go back with $\Sigma^{1/2}$. (Where the states do not vary at all, $\Sigma^{-1/2}$ is taken as 0: a
+#    *pseudo-inverse*.)
+# 5. In all, LEACE takes $\dot h E^\top$ from $h$, with $E = \Sigma^{1/2} F F^\top \Sigma^{-1/2}$ (THEORY (26)).
 #
-# With two classes $E$ is of rank 1: along $\delta$, by as much as $\Sigma^{-1}\delta$ measures. That is the picture.
+# Are the means equal? $\delta - E\,\delta = \Sigma^{1/2}(I - FF^\top)\,\Sigma^{-1/2}\delta = 0$, since $F$ holds
+# $\Sigma^{-1/2}\delta$. With two classes $E$ is of rank 1: along $\delta$, by as much as $\Sigma^{-1}\delta$ measures.
+# That is the picture.
 #
 # **What it promises.** If all class means are one point, no *affine* classifier beats a constant. The loss is convex,
 # so a class's mean loss is at least the loss at the class's mean; and at one point all one can do is answer the
 # shares.
-#
+
+# %% [markdown]
 # ## What a fresh probe finds
 #
 # Plant 4,000 states in 12 features, two classes, variances from 1 to 30. Take away, one at a time:
@@ -150,13 +170,13 @@ for name, about, within in (("nothing", 4.24, 0.15), ("the probe's direction", 2
 # - the class means' own difference, by orthogonal rejection (`reject_span`);
 # - LEACE.
 #
-# Then ask a *fresh* probe. Its null is the code of the same labels dealt at random (tutorial 6). Expect: still far
-# below the null after one rejection, nearly at it after three, and at the null after the two that make the means
-# equal. The null is *above* $H(Y)$: the cross-entropy is that of a constant, 1 bit, and the weights cost bits on top.
+# Then ask a *fresh* probe, beside its null, the code of the same labels dealt at random (tutorial 6). The null is
+# *above* $H(Y)$: the cross-entropy is that of a constant, 1 bit, and the weights cost bits on top. Expect the code
+# - still far below the null after one rejection;
+# - nearly at the null after three;
+# - at the null after the two that make the means equal.
 #
-# What did each cost? The root mean square change of a state. Expect LEACE below the orthogonal rejection of the means.
-# Rejecting the probe's direction moves the states least of all, for they vary little along it. That is no bargain: the
-# classes can still be separated.
+# And what did each cost? The root mean square change of a state says it. Guess first: which moves the states least?
 
 # %%
 p = plant(4000, 12, 2, 1.5, np.random.default_rng(0), anisotropy=30)
@@ -179,11 +199,15 @@ for name, about in (("probe's direction", 1.33), ("INLP, 3 rounds", 1.92), ("cla
     wb.show(name, moved[name], about, 0.1)
 
 # %% [markdown]
+# LEACE moves them less than the orthogonal rejection of the means does, as step 3 promised. Rejecting the probe's
+# direction moves them least of all, for they vary little along it. That is no bargain: the classes can still be
+# separated.
+#
 # ## The same in the model's states
 #
 # Layer 2 of the plain run, the standard against the dialects. Look again at the plane of $\delta$ and the probe's
-# direction (lower row): before, after rejection, after LEACE. The black lines are the way of the class means. And ask
-# a fresh probe of all 96 features.
+# direction (lower row of the figure): before, after rejection, after LEACE. A line leads from where a class mean was
+# to where it is. And ask a fresh probe of all 96 features.
 #
 # Guess first: after one rejection of the direction along which the standard is easiest to distinguish, how much of the
 # way from the code to the null is gone?
@@ -199,8 +223,9 @@ print(f"plain, layer 2, n {len(label)}, H(Y) {entropy_bits(label) / len(label):.
 for name, about, within in (("nothing", 0.065, 0.03), ("the probe's direction", 0.08, 0.03), ("LEACE", 0.85, 0.03)):
     wb.show(name, real_bits[name], about, within, "bits per state")
 wb.show("null, dealt labels", real_null, 0.85, 0.03, "bits per state")
-if figure := wb.new_figure(9, 6):
+if figure := wb.new_figure(10, 6.6):
     grid = figure.subplots(2, 3)
+    figure.get_layout_engine().set(wspace=0.08, hspace=0.08)
     pair = np.hstack((class_mean_span(real, label, 1), real_u))
     Q = np.linalg.qr(pair)[0]  # (d, 2): along delta, and the rest of the probe's direction
     Q *= np.sign((Q * pair).sum(axis=0))  # both towards the standard
@@ -213,6 +238,11 @@ if figure := wb.new_figure(9, 6):
         axis.set_xlabel("along delta")
     grid[0, 0].set_ylabel("second feature")
     grid[1, 0].set_ylabel("rest of the probe's direction")
+    for mark, dark, what in (("X", "navy", "mean of the dialects"), ("P", "black", "mean of the standard")):
+        grid[1, 2].plot([], [], mark, color=dark, label=what)
+    grid[1, 2].plot([], [], "-", color="black", label="the way of a class mean")
+    grid[1, 2].plot([], [], ".", color="lightgray", label="before")
+    figure.legend(*grid[1, 2].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     wb.save(figure, "08_erased")
 
 # %% [markdown]
@@ -220,8 +250,9 @@ if figure := wb.new_figure(9, 6):
 # picture's lower middle the two crosses are still apart, and 94 more directions are not in the picture. Where the
 # standard is easy to distinguish, it is so along many directions. LEACE takes the linear probe all the way to its
 # null.
-#
-# ## The lesson: equal means are not equal states
+
+# %% [markdown]
+# ## Are equal means equal states?
 #
 # "LEACE erased the standard." Did it? Its promise is about *affine* classifiers. A network with one hidden layer may
 # use whatever else differs between the classes: their spread, their shape. Train one on states of four fifths of the
@@ -273,44 +304,35 @@ for name, about, within in (("always 'dialect'", 79.2, 0.5), ("linear probe afte
     wb.show(name, read[name], about, within, "%")
 
 # %% [markdown]
-# So the lesson of this tutorial: **what is erased is erased for a class of readers.** After LEACE the linear probe is
-# at the constant, and a network of 64 units still reads the variety nearly always. The model's later blocks are
-# networks, not linear probes. "The standard cannot be distinguished" must always say: by whom.
+# Equal means are not equal states. So the lesson of this first half: **what is erased is erased for a class of
+# readers.** After LEACE the linear probe is at the constant, and a network of 64 units still reads the variety nearly
+# always. The model's later blocks are networks, not linear probes. "The standard cannot be distinguished" must always
+# say: by whom.
 #
-# Rejecting one direction is weaker still; and the method's penalty does not even reject. It only asks.
+# Rejecting one direction is weaker still. And the method's penalty does not even reject. It only asks.
+
+# %% [markdown]
+# ## The penalty: it edits no state
 #
-# ## The penalty: equal strength is equal force
+# The penalty is the mean length of what is inside (THEORY (27)), the state being centred as above:
 #
-# **What rejection changes, and what a penalty does instead.** Rejection edits the states: what was inside is gone, and
-# the next block gets what is left. The method leaves the states alone and changes the *weights* that make them. It
-# adds $\lambda\,\Omega$ to the loss, the mean length of what is inside (THEORY (27)),
+# $$ \Omega = \mathbb E\,\|\dot hU\|, \qquad \dot h = h - \bar h $$
 #
-# $$ \Omega = \mathbb E\,\|cU\|, \qquad c = h - \bar h $$
+# Training minimises the translation loss plus $\lambda\,\Omega$. The weights give way as far as translation allows, or
+# find another place for what they need.
 #
-# and trains. The model gives way as far as translation allows, or finds another place for what it needs. How hard does
-# the penalty push on a state? By the chain rule, with $\|cU\| = \sqrt{cPc^\top}$,
+# What does that do to a cloud of states? Take four models, all at layer 1, the layer penalised by default:
+# - *pretrained*, from which the others start;
+# - *plain*: fine-tuned without a penalty;
+# - *decoupled*: the penalty on the probe's direction;
+# - *random*: the same penalty on a random direction, which is kept for the whole run.
 #
-# $$ \frac{\partial \|cU\|}{\partial h} = \frac{cP}{\|cU\|}, \qquad \|cP\| / \|cU\| = 1 $$
-#
-# for every $U$ and every state (THEORY (28)): each state is pushed with the same force, whether the subspace is the
-# probe's or a random one, and however little lies inside. Equal $\lambda$ makes a random control fair in *force*. It
-# does not in *effect*: that depends on how much lies inside, and on how strongly the translation loss resists.
-#
-# Two variants. The squared norm pushes with $2cP$ (29), in proportion to what is inside. The norm of the *direction*
-# of a state, $u = c/r$ with $r = \|c\|$, pushes with $(G - (Gu^\top)u)/r$, $G = uP/\|uU\|$ (30). That is at right
-# angles to the state, so that shrinking the whole state does not lower the penalty.
-#
-# Take the pretrained model's states at layer 1, the layer penalised by default, and two directions: the probe's, and
-# the one that the run *random* penalises. That is a random mixture of states, so it lies where they vary most. (The
-# seed makes it again; the code length in the run's log shows whether it is the same.) Expect force 1 for both, and
-# several times as much inside the random direction.
+# The picture shows one plane for all four: across, the last direction that *decoupled* penalised; upwards, the
+# direction outside it in which plain's states vary most. Guess first: how does the cloud of *decoupled* differ from
+# plain's, across and upwards? And that of *random*, which never heard of this direction?
 
 # %%
 PER_VARIETY, STEPS = (60, 60) if wb.SMOKE else (1500, 400)
-model, tokenizer, corpus = wb.opened(wb.pretrained())
-cores = decouplers(replace(wb.DECOUPLE, subspace="random-from-states", frozen=True), len(corpus.family), wb.MODEL)
-(record,) = refresh(model, cores, finetuning_examples(corpus, tokenizer, "train"), tokenizer.pad, wb.FINETUNE, 0)
-drawn = cores[1]
 ARMS = ("plain", "decoupled", "random", "normalised")
 runs = {"pretrained": wb.pretrained(), **{arm: wb.finetuned(arm) for arm in ARMS}}
 states = {}
@@ -318,6 +340,59 @@ for name, run in runs.items():
     model, tokenizer, corpus = wb.opened(run)
     states[name] = gather_states(model, tokenizer, corpus, "train", PER_VARIETY, np.random.default_rng(0))
 y = np.minimum(states["plain"].y, 1)  # the standard against the rest; the same tokens in every model
+centred = {name: s.h[1] - s.h[1].mean(axis=0) for name, s in states.items()}
+last = load_complete(runs["decoupled"])["decouplers"][1]["basis"].numpy()  # (d, 1), of the last refresh
+plane = np.hstack((last, principal_components(reject(centred["plain"], last), 1)))  # (d, 2)
+clouds = {name: centred[name] @ plane for name in ("pretrained", "plain", "decoupled", "random")}
+extent = {name: np.abs(cloud).mean(axis=0) for name, cloud in clouds.items()}  # across, upwards
+for name, across, within in (("pretrained", 1.9, 0.6), ("plain", 6.8, 2), ("decoupled", 0.17, 0.06),
+                             ("random", 2.1, 1)):
+    wb.show(f"mean length inside decoupled's last direction, {name}", extent[name][0], across, within)
+for name, upwards, within in (("plain", 48, 12), ("decoupled", 9, 4), ("random", 9, 4)):
+    wb.show(f"mean length upwards, {name}", extent[name][1], upwards, within)
+if figure := wb.new_figure(11, 3.4):
+    for i, (axis, (name, cloud)) in enumerate(zip(figure.subplots(1, 4, sharex=True, sharey=True), clouds.items())):
+        for label, colour, what in ((1, "tab:cyan", "dialects"), (0, "gray", "standard")):
+            axis.plot(*cloud[y == label][::4].T, ".", color=colour, markersize=2, alpha=0.6, label=what)
+        axis.set(title=name, xlabel="along decoupled's direction", xlim=(-30, 30), ylim=(-120, 200))
+        if i == 0:
+            axis.set_ylabel("outside it: most variance of plain")
+            axis.legend(markerscale=6)
+    wb.save(figure, "08_penalty")
+
+# %% [markdown]
+# *Decoupled* has become a thin upright line: 40 times narrower than plain across. No state was edited for that; its
+# weights make such states. But look upwards too, where nothing was penalised: the cloud is a fifth as tall as plain's.
+# And so is that of *random*, which penalised another direction. What shrank there, that nobody asked for? That is the
+# section after the next.
+
+# %% [markdown]
+# ## Equal strength is equal force
+#
+# How hard does the penalty push on a state? By the chain rule, with $\|\dot hU\| = \sqrt{\dot hP\dot h^\top}$,
+#
+# $$ \frac{\partial \|\dot hU\|}{\partial h} = \frac{\dot hP}{\|\dot hU\|}, \qquad \|\dot hP\| / \|\dot hU\| = 1 $$
+#
+# for every $U$ and every state (THEORY (28)). Each state is pushed with the same force: whether the subspace is the
+# probe's or a random one, and however little lies inside. So equal $\lambda$ makes a random control fair in *force*.
+# It does not in *effect*: that depends on how much lies inside, and on how strongly the translation loss resists.
+#
+# Two variants:
+# - the **squared norm** pushes with $2\dot hP$ (THEORY (29)), in proportion to what is inside;
+# - the **norm of the direction** of a state, $s = \dot h/r$ with $r = \|\dot h\|$, pushes with $(G - (Gs^\top)s)/r$,
+#   $G = sP/\|sU\|$ (THEORY (30)). That is at right angles to the state. So making the whole state shorter does not
+#   lower this penalty.
+#
+# Take the pretrained model's states at layer 1 and two directions: the probe's, and the one that *random* penalises.
+# It is a random mixture of states, so it lies where they vary most. (The seed makes it again; the code length in the
+# run's log shows whether it is the same.) Expect force 1 for both, and several times as much inside the random
+# direction.
+
+# %%
+model, tokenizer, corpus = wb.opened(wb.pretrained())
+cores = decouplers(replace(wb.DECOUPLE, subspace="random-from-states", frozen=True), len(corpus.family), wb.MODEL)
+(record,) = refresh(model, cores, finetuning_examples(corpus, tokenizer, "train"), tokenizer.pad, wb.FINETUNE, 0)
+drawn = cores[1]
 fresh, after, nulls = {}, {}, {}
 for name, s in states.items():
     fresh[name], after[name], nulls[name] = probed(s.h[1], y, STEPS)
@@ -337,35 +412,34 @@ across = penalty(start, drawn.basis, mean, normalised=True)[1] * len(start)
 # ## What shrinks that should not
 #
 # By THEORY (1) every block and the output normalise a state before they read it. So the *length* of a state says
-# little, and there is a cheap way to have less inside any subspace: shorter states. The push of (28) asks for a little
-# of that, for $cP/\|cU\|$ has the part $\|cU\| / \|c\|$ along the state itself. And the translation loss hardly minds,
-# since the later blocks can shrink along.
+# little. That opens a cheap way to have less inside *any* subspace: shorter states. The push of (28) asks for a
+# little of that, for $\dot hP/\|\dot hU\|$ has the part $\|\dot hU\| / \|\dot h\|$ along the state itself. And the
+# translation loss hardly minds, since the later blocks can shrink along.
 #
-# Four runs from one pretrained model show whether that happens:
-# - *plain*: no penalty;
-# - *decoupled*: the penalty on the probe's direction, at layer 1;
-# - *random*: the same penalty on the random direction, which is kept for the whole run;
-# - *normalised*: as decoupled, but states are divided by their length $r$ before the norm is taken (THEORY (30)), so
-#   that shrinking does not lower it. Its force is $\lambda / r$. States begin about 50 long, so its $\lambda$ is 50
-#   times as large: equal force at the start. As its states grow the force falls, to about a third at the end.
+# To tell the two apart, a fifth model: *normalised*. It is trained as decoupled, but with the norm of the direction
+# (THEORY (30)), so that shrinking does not lower its penalty. Its force is $\lambda / r$. States begin about 50 long,
+# so its $\lambda$ is 50 times as large: equal force at the start. As its states grow the force falls, to about a third
+# at the end.
 #
-# Compare them on the same tokens, at layer 1. For each: the mean length of the
-# whole state, $\mathbb E\,\|h\|$; the mean norm inside the direction of a *fresh* probe; the share of the energy,
-# $\mathbb E\,\|cU\|^2 / \mathbb E\,\|c\|^2$, from which a common factor cancels; and the fresh probe's
-# **selectivity**, the dealt-labels null less its code length: the bits that the states save.
+# Compare all on the same tokens, at layer 1, by four numbers:
+# - the mean length of the whole state, $\mathbb E\,\|h\|$;
+# - the mean length inside the direction of a *fresh* probe;
+# - the share of the energy there, $\mathbb E\,\|\dot hU\|^2 / \mathbb E\,\|\dot h\|^2$: a common factor cancels;
+# - the fresh probe's **selectivity**, the dealt-labels null less its code length: the bits that the states save.
 #
-# Suppose that decoupling takes the standard's subspace out of the states. Then in *decoupled* norm **and share**
-# inside the fresh direction are smaller than in *plain*, and so is the selectivity. The whole state is as long as in
-# plain. And *random* shows none of this but an emptied random direction. Which of these do you expect to fail?
+# Suppose that decoupling takes the standard's subspace out of the states, and nothing else. Then in *decoupled* the
+# length inside the fresh direction **and** its share are smaller than in *plain*, and so is the selectivity; the whole
+# state is as long as in plain. And *random* shows none of this but an emptied random direction. Which of these do you
+# expect to fail?
 
 # %%
 length, inside, share_of = {}, {}, {}
 for name, s in states.items():
     h = s.h[1]
-    c = h - h.mean(axis=0)
     length[name] = float(np.linalg.norm(h, axis=1).mean())
-    inside[name] = float(np.linalg.norm(c @ fresh[name], axis=1).mean())
-    share_of[name] = [float((project(c, U)**2).sum() / (c**2).sum()) for U in (fresh[name], drawn.basis)]
+    inside[name] = float(np.linalg.norm(centred[name] @ fresh[name], axis=1).mean())
+    share_of[name] = [float((project(centred[name], U)**2).sum() / (centred[name]**2).sum())
+                      for U in (fresh[name], drawn.basis)]
 log = {arm: [json.loads(line) for line in (runs[arm] / "log.jsonl").read_text(encoding="utf-8").splitlines()]
        for arm in ("decoupled", "random")}
 own = {arm: float(np.mean([r["penalty"] for r in records if "penalty" in r][-10:])) for arm, records in log.items()}
@@ -394,8 +468,8 @@ wb.show("null, dealt labels, of all", list(nulls.values()), 0.847, 0.01, "bits p
 #
 # - The whole state of *decoupled* is a third as long as that of *plain*. So is that of *random*. That of *normalised*
 #   is as long as plain's.
-# - The norm inside the fresh direction is smaller by about the same factor, in both. The share falls less: 0.12 % of
-#   the energy in plain, 0.06 % in decoupled, 0.17 % in random.
+# - The length inside the fresh direction is smaller than in plain by about the same factor, in both.
+# - The share of the energy halves in decoupled (0.12 % to 0.06 %) and does not fall in random (0.17 %).
 # - The direction that *random* penalised is empty; in plain it holds 4 % of the energy. Equal force, another
 #   effect.
 # - *decoupled* emptied its own last direction too, but a fresh probe finds another.
@@ -411,29 +485,29 @@ wb.show("null, dealt labels, of all", list(nulls.values()), 0.847, 0.01, "bits p
 # is mostly one factor for all directions, and *random*, which never looked for the standard, has it too.
 #
 # *Why* do they stay short? One candidate: shrinking lowers the penalty. Another is the optimiser: a force of constant
-# length flips its sign whenever a state crosses $cU = 0$, and Adam, which divides by the gradient's size, then takes
-# smaller steps in everything else. *Normalised* removes the first cause, and its states grow as plain's do, although
-# its selectivity falls as in *decoupled*. That speaks for the first; but its force has fallen to a third meanwhile, so
-# the optimiser is not ruled out. Whether a gain in chrF++ has to do with short states or with the standard's subspace
-# is the next question: exercise 1 and tutorial 10.
+# length flips its sign whenever a state crosses $\dot hU = 0$, and Adam, which divides by the gradient's size, then
+# takes smaller steps in everything else. *Normalised* removes the first cause, and its states grow as plain's do,
+# although its selectivity falls as in *decoupled*. That speaks for the first; but its force has fallen to a third
+# meanwhile, so the optimiser is not ruled out. Whether a gain in chrF++ has to do with short states or with the
+# standard's subspace is the next question: exercise 1 and tutorial 10.
 #
 # So beside any norm inside a subspace, report the length of the whole state, the share, and a fresh probe.
 
 # %%
-if figure := wb.new_figure(10, 3.6):
+if figure := wb.new_figure(10, 3.8):
     left, right = figure.subplots(1, 2)
     names, places = list(states), np.arange(len(states))
     bars = left.bar(names, [length[name] for name in names], color="tab:gray")
     left.bar_label(bars, fmt="%.0f")
     left.set(title="mean length of a state, layer 1", ylim=(0, 180))
     for mark, colour, label, column in (("o", "tab:blue", "fresh probe's direction", 0),
-                                        ("s", "tab:orange", "the run random's direction", 1)):
+                                        ("s", "tab:orange", "the direction penalised in random", 1)):
         shares = [100 * share_of[name][column] for name in names]
         right.plot(places, shares, mark, color=colour, markersize=9, label=label)
-    right.axhline(100 / len(mean), color="black", linestyle=":", label="1 / d")
+    right.axhline(100 / len(mean), color="black", linestyle=":", label="a direction's fair part, 100 % / d")
     right.set_xticks(places, names)
-    right.set(yscale="log", ylim=(1e-4, 300), ylabel="%", title="share of the states' energy inside")
-    right.legend(loc="upper right", ncols=2)
+    right.set(yscale="log", ylim=(1e-4, 3000), ylabel="%", title="share of the states' energy inside")
+    right.legend(loc="upper right")
     wb.save(figure, "08_shrinking")
 
 # %% [markdown]
@@ -463,6 +537,8 @@ if not wb.SMOKE:
     assert 40 < read["planted, network after LEACE"] < 60, "Gaussians of one covariance leave a network nothing"
     assert real_bits["the probe's direction"] < real_null - 0.2, "one rejection should not hide the standard"
     assert real_bits["LEACE"] > real_null - 0.03, "LEACE should hide it from a linear probe"
+    assert extent["decoupled"][0] < extent["plain"][0] / 10, "the penalised cloud should be narrow"
+    assert extent["decoupled"][1] < extent["plain"][1] / 2, "it should be shorter in other directions too"
     assert value["random"] > 5 * value["probe's"], "equal force should not mean equal effect here"
     assert max(length["decoupled"], length["random"]) < length["plain"] / 2, "the whole state did not stay short"
     assert min(again) > 0.8 * length["plain"], "where shrinking gains nothing, states should grow as in plain"
@@ -479,10 +555,10 @@ print("tutorial 8: all assertions hold")
 # %% [markdown]
 # ## Exercises
 #
-# **Write and check.** In `my_answers.py` write `reject(h, U)`, then `penalty(h, U, mean=None, squared=False,
-# normalised=False)`, which returns the value and its gradient (n, d), equations (27) to (30). Check each: `python
-# tutorials/check.py A3.2 my_answers.py`, `python tutorials/check.py A3.6 my_answers.py`. For the brave: A3.7,
-# `leace(h, y)`. What each is to return stands in [A3.md](assignments/A3.md).
+# **Write and check.** Write `reject(h, U)`: `python tutorials/check.py A3.2 my_answers.py --new` puts a stub into a
+# file of yours; without `--new` it is checked. Then A3.6,
+# `penalty(h, U, mean=None, squared=False, normalised=False)`, which returns the value and its gradient (n, d), THEORY
+# (27) to (30). For the brave: A3.7, `leace(h, y)`. What each is to return stands in [A3.md](assignments/A3.md).
 #
 # **Think and try.**
 # 1. Score the runs *plain*, *decoupled*, *random* and *normalised* on dev:

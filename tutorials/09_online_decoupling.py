@@ -6,7 +6,8 @@
 # to distinguish afterwards.
 #
 # **Before**: tutorials 5 to 8; THEORY (27) and (28).
-# **Time**: 85 seconds of computing, eleven fine-tunings included; 35 minutes of reading. **Difficulty**: hard.
+# **Time**: 85 seconds of computing, with twelve fine-tunings (four arms, three seeds each), eight of them new after
+# tutorials 4 and 8; 25 minutes of reading. **Difficulty**: hard.
 
 # %%
 import json
@@ -32,13 +33,14 @@ from tinydecouple.training.gather import at_positions, collect_states, draw_exam
 # Fine-tuning minimises the translation loss plus the length of the hidden states' part inside the standard's subspace,
 # which a variational probe estimates anew a few times per run:
 #
-# $$ L = L_{MT} + \lambda\,\Omega, \qquad \Omega = \mathbb E\,\|cU\|_2 $$
+# $$ L_{MT} + \lambda\,\Omega, \qquad \Omega = \mathbb E\,\|\dot hU\|_2 $$
 #
-# $c$ is a state of the chosen layer less the mean state (THEORY (27)). Why anew? The states change with every training
-# step, and with them the place where the standard lies. So the loop has two speeds (the figure of the next cell):
-# - **at every step** (lower row): forward, penalty on the part inside $U$, gradient, update. $U$ stays as it is;
-# - **at a refresh** (upper row), 8 times in these runs: gather states, standardise them, refit the probe, take a new
-#   $U$.
+# $\dot h = h - \bar h$ is a state of the chosen layer less the mean state (THEORY (27)). Why anew? The states change
+# with every training step, and with them the place where the standard lies. So the loop has two speeds (the figure of
+# the next cell):
+# - **at every step** (lower row): forward, penalty on the part inside $U$, gradient, update. $U$ stays as it is; -
+#   **at a refresh** (upper row), 8 times in these short runs (about every 85 steps; the default is 20): gather
+#   states, standardise them, refit the probe, take a new $U$.
 
 # %%
 if figure := wb.new_figure(10, 4):
@@ -50,8 +52,8 @@ if figure := wb.new_figure(10, 4):
              "refit": (6.25, 3.1, "refit the probe\nstandard against rest,\nfrom where it stood"),
              "basis": (8.75, 3.1, "basis\nU (d, k): SVD of the\nmean weights"),
              "forward": (1.2, 0.9, "forward\nbatch through\nthe model"),
-             "penalty": (6.25, 0.9, "penalty\nmean length of\n(h - mean) U"),
-             "loss": (3.75, 0.9, "loss\nL_MT + lambda\ntimes penalty")}
+             "penalty": (6.25, 0.9, "penalty Omega\nmean length of\n(h - mean) U"),
+             "loss": (3.75, 0.9, "loss\nL_MT +\nlambda Omega")}
     for x, y, words in boxes.values():
         style = {"boxstyle": "round,pad=0.5", "facecolor": "#fff2cc" if y > 2 else "#d9e8fb", "edgecolor": "gray"}
         axis.text(x, y, words, ha="center", va="center", fontsize=11, bbox=style)
@@ -63,8 +65,8 @@ if figure := wb.new_figure(10, 4):
     go((2.15, 3.1), (2.85, 3.1))
     go((4.65, 3.1), (5.15, 3.1))
     go((7.4, 3.1), (7.8, 3.1))
-    go((8.75, 2.5), (7.15, 0.9), -0.35)  # U to the penalty
-    axis.text(8.9, 0.75, "U and the mean,\nuntil the next refresh", ha="center", va="center")
+    go((8.75, 2.55), (7.3, 0.9), -0.35)  # U to the penalty
+    axis.text(9.35, 1.6, "U and the mean,\nkept until the\nnext refresh", ha="center", va="center")
     go((5.4, 0.9), (4.6, 0.9))
     go((1.95, 1.05), (2.9, 1.05))
     go((2.9, 0.75), (1.95, 0.75))
@@ -133,9 +135,11 @@ wb.show("length of each state's gradient, times n", np.linalg.norm(gradient, axi
 # %% [markdown]
 # ## What the penalty does not reach
 #
-# The gradient flows backwards from the layer. So it reaches only what lies *before* it: the states of layer 1 do not
-# depend on block 2. A penalty at layer $\ell$ leaves the blocks after it free to rebuild the standard's subspace.
-# Which weights will the cell list for layer 1? (In the code `blocks.0` is the first block, whose output is layer 1.)
+# The gradient flows backwards from the layer. So it reaches only weights that these states depend on: the blocks up to
+# the layer, and the embedding. The states of layer 1 do not depend on block 2. A penalty at layer $\ell$ leaves the
+# blocks after it free to rebuild the standard's subspace. One matrix is on both sides: the embedding is tied (tutorial
+# 3), so what the penalty changes in it also changes the logits. Which weights will the cell list for layer 1? (In the
+# code `blocks.0` is the first block, whose output is layer 1.)
 
 # %%
 first, _ = refreshed(1)
@@ -156,8 +160,9 @@ wb.show("weights of the second block reached", sum(name.startswith("blocks.1") f
 #
 # Each refresh leaves a line in `log.jsonl` with the code length, and at five of the eight also its null.
 # **Selectivity**, null less code length, is what the states save. Expect a quarter of a bit of it in *plain* at layer
-# 1: there is little of the standard to remove. In *decoupled* expect half of that to go. In *deeper* expect it to stay
-# high: the states of layer 2 must say which word to write.
+# 1: there is little of the standard to remove. In *decoupled* expect half of that to go. In *deeper* expect it to
+# stay high: the states of layer 2 must say which word to write. (The probe of *plain* looks at layer 1, so there is
+# no plain at layer 2 here: compare lines of one layer only. The fresh probes further below have it.)
 
 # %%
 logs = {arm: [json.loads(line) for line in (wb.finetuned(arm) / "log.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -171,15 +176,11 @@ for arm, layer, first_saved, last_saved in (("plain", 1, 0.25, 0.31), ("decouple
     wb.show(f"{arm}, layer {layer}: at the last refresh", saved[arm][-1], last_saved, 0.11, "bits per state")
 
 # %% [markdown]
-# ## Saw teeth: what happens at a refresh
+# ## What happens at a refresh?
 #
-# Draw the norm inside the basis over the steps of *deeper* (middle panel of the figure below). Between refreshes it
-# falls: the model moves its states out of the direction that is penalised. At a refresh it **jumps up**. Nothing has
-# happened to the model then. The *question* has changed: the probe looks anew, finds the standard along another
-# direction, and there the states still have their old extent.
-#
-# So the saw teeth are the method at work, and a warning: a small norm just before a refresh says only that the *last*
-# direction is empty. *deeper-random* keeps one direction for the whole run, and has no teeth.
+# Between two refreshes the basis stays, and the model moves its states out of the direction that is penalised. Look at
+# the norm inside the basis, step by step, in *deeper* and in *deeper-random*, which keeps one direction for the whole
+# run. **Guess first**: what happens to the norm at a refresh?
 #
 # In numbers: the mean norm over the ten steps after a refresh, over that of the ten before, the median over the seven
 # refreshes after the first.
@@ -200,6 +201,26 @@ wb.show("deeper: norm inside the basis, last ten steps", np.mean(inside[-10:]), 
 tooth = {arm: float(np.median(jumps(arm))) for arm in ("deeper", "deeper-random")}
 wb.show("deeper: norm after a refresh over before", tooth["deeper"], 4, 1.5)
 wb.show("deeper-random: norm after a refresh over before", tooth["deeper-random"], 1, 0.3)
+COLOURS = {"plain": "tab:orange", "decoupled": "tab:blue", "deeper": "tab:green", "deeper-random": "tab:red"}
+if figure := wb.new_figure(8, 3.4):
+    axis = figure.subplots()
+    for arm in ("deeper-random", "deeper"):
+        steps, norms = zip(*((r["step"], r["penalty"]) for r in logs[arm] if "penalty" in r))
+        means = np.array(norms)[:len(norms) // 5 * 5].reshape(-1, 5).mean(axis=1)  # of five steps each
+        axis.semilogy(steps[::5][:len(means)], means, color=COLOURS[arm], label=arm)
+    for i, r in enumerate(refits["deeper"]):
+        axis.axvline(r["step"], color="gray", linestyle=":", linewidth=0.9, label="refresh" if i == 0 else None)
+    axis.set(title="norm inside the basis, means of five steps", xlabel="step", ylabel="norm", ylim=(0.05, 20))
+    axis.legend(loc="lower left")
+    wb.save(figure, "09_teeth")
+
+# %% [markdown]
+# **Saw teeth**: at a refresh the norm *jumps up*. Nothing has happened to the model then. The *question* has changed.
+# The probe looks anew and finds the standard along another direction, and there the states still have their old
+# extent.
+#
+# So the teeth are the method at work, and a warning: a small norm just before a refresh says only that the *last*
+# direction is empty. *deeper-random* has no teeth, since its direction stays.
 
 # %% [markdown]
 # ## Does the subspace move, or does the probe wobble?
@@ -210,8 +231,7 @@ wb.show("deeper-random: norm after a refresh over before", tooth["deeper-random"
 # that nothing moved.) The second scale, another seed, compares whole runs, and the third, the states' own turn, needs
 # states that a log does not keep. So here one may claim "more than noise", and no more.
 #
-# Expect *plain*, at layer 1, below its null in the end: nothing to be seen there. Expect *deeper* well above its null
-# in the first half of the run, where the subspace moves away from the penalty, and at its null in the end.
+# Guess for *plain* at layer 1 and for *deeper* at layer 2: above the null or not, early in the run and at its end?
 
 # %%
 nulls, turned = {}, {arm: [r["angle_degrees"] for r in refits[arm][1:]] for arm in refits}
@@ -226,39 +246,33 @@ wb.show("plain, layer 1: null", nulls["plain"], 33, 6, "degrees")
 wb.show("deeper, layer 2: turn, first three refreshes", turned["deeper"][:3], 47, 12, "degrees")
 wb.show("deeper, layer 2: turn, last two refreshes", turned["deeper"][-2:], 25, 6, "degrees")
 wb.show("deeper, layer 2: null", nulls["deeper"], 26, 5, "degrees")
-if figure := wb.new_figure(11, 3.7):
-    left, middle, right = figure.subplots(1, 3)
-    colours = {"plain": "tab:orange", "decoupled": "tab:blue", "deeper": "tab:green", "deeper-random": "tab:red"}
-    for arm, colour in colours.items():
+if figure := wb.new_figure(9.5, 3.7):
+    left, right = figure.subplots(1, 2)
+    for arm, colour in COLOURS.items():
         records = [r for r in refits[arm] if r["null_bits"]]
-        left.plot([r["step"] for r in records], saved[arm], "o-", color=colour, markersize=4,
-                  label=f"{arm}, layer {2 if 'deeper' in arm else 1}")
-    left.set(title="what the states save", xlabel="step", ylabel="selectivity (bits per state)", ylim=(0, 1.9))
-    left.legend(loc="upper left")
-    for arm in ("deeper-random", "deeper"):
-        steps, norms = zip(*((r["step"], r["penalty"]) for r in logs[arm] if "penalty" in r))
-        means = np.array(norms)[:len(norms) // 5 * 5].reshape(-1, 5).mean(axis=1)  # of five steps each
-        middle.semilogy(steps[::5][:len(means)], means, color=colours[arm], label=arm)
-    for i, r in enumerate(refits["deeper"]):
-        middle.axvline(r["step"], color="gray", linestyle=":", linewidth=0.9, label="refresh" if i == 0 else None)
-    middle.set(title="norm inside the basis", xlabel="step", ylim=(0.05, 60))
-    middle.legend(loc="upper right")
-    for arm in ("plain", "deeper"):
-        right.plot([r["step"] for r in refits[arm][1:]], turned[arm], "o-", color=colours[arm], label=arm)
-        right.axhline(nulls[arm], color=colours[arm], linestyle=":", label="its null")
+        deep = "deeper" in arm
+        left.plot([r["step"] for r in records], saved[arm], "s--" if deep else "o-", color=colour, markersize=4,
+                  label=f"{arm}, layer {2 if deep else 1}")
+    left.set(title="what the states save", xlabel="step", ylabel="selectivity (bits per state)", ylim=(0, 2))
+    left.legend(loc="upper left", title="compare lines of one layer")
+    for arm, name in (("plain", "plain, layer 1"), ("deeper", "deeper, layer 2")):
+        right.plot([r["step"] for r in refits[arm][1:]], turned[arm], "o-", color=COLOURS[arm], label=name)
+        right.axhline(nulls[arm], color=COLOURS[arm], linestyle=":", label=f"{arm}, null")
     right.set(title="turn since the last refresh", xlabel="step", ylabel="degrees", ylim=(0, 100))
     right.legend(loc="upper right", ncols=2)
     wb.save(figure, "09_online")
 
 # %% [markdown]
+# *Plain*, at layer 1, is below its null in the end: nothing to be seen there. *Deeper* is well above its null in the
+# first half of the run, where the subspace moves away from the penalty, and at its null in the end.
+#
 # ## The check on the model afterwards
 #
 # A small norm inside the *old* basis proves little, as the saw teeth show. Only a **fresh** probe, fitted afterwards
 # to states of dev, tells whether the standard has become harder to distinguish. Its code stands beside a fresh null.
 #
-# Expect *decoupled* and *deeper-random* close to plain at layer 2: what a penalty at layer 1 removes, block 2
-# rebuilds. Expect *deeper* at several times the bits of plain, yet little over half of its null: a model that has to
-# *write* the right variety must know it. And remember tutorial 8: this is what a linear probe can read.
+# Guess first, for layer 2: in which of *decoupled*, *deeper* and *deeper-random* is the standard harder to distinguish
+# than in *plain*? And does any of them come near its null? Remember tutorial 8: this is what a linear probe can read.
 
 
 # %%
@@ -282,6 +296,10 @@ wb.show("fresh null at layer 2, plain and deeper", [after["plain"][1], after["de
         "bits per state")
 
 # %% [markdown]
+# *Decoupled* and *deeper-random* are close to plain: what a penalty at layer 1 removes, block 2 rebuilds. *Deeper*
+# needs several times the bits of plain, yet little over half of its null: a model that has to *write* the right
+# variety must know it.
+#
 # ## And the translations?
 #
 # On dev, three seeds each. Whether *decoupled* gains over plain, and whether that has to do with the standard, is
@@ -339,11 +357,11 @@ print("tutorial 9: all assertions hold")
 # %% [markdown]
 # ## Exercises
 #
-# **Write and check.** The loop of the figure is task A4.3: write `refresh(self, h, y, rng)`, which standardises,
-# refits the probe, takes the basis and returns the record. Begin smaller with A4.2, `is_refresh(step, total,
-# refreshes)`: whether the probe is refitted before this step. Put them into `my_answers.py` and run `python
-# tutorials/check.py A4.2 my_answers.py`. A4.4, `add_penalty`, is the lower row. What each is to return stands in
-# [A4.md](assignments/A4.md).
+# **Write and check.** Begin small with A4.2, `is_refresh(step, total, refreshes)`: whether the probe is refitted
+# before this step. `python tutorials/check.py A4.2 my_answers.py --new` puts a stub into a file of yours; without
+# `--new` it is checked. Then the upper row of the loop's figure, A4.3: `refresh(self, h, y, rng)`, which
+# standardises, refits the probe, takes the basis and returns the record. A4.4, `add_penalty`, is the lower row. What
+# each is to return stands in [A4.md](assignments/A4.md).
 #
 # **Think and try.**
 # 1. `--frozen` keeps the first basis for the whole run (`python -m tinydecouple finetune --from

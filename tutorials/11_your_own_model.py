@@ -5,7 +5,7 @@
 # a fresh probe; put the same lines on a Hugging Face model; and see what changes when the model is large.
 #
 # **Before**: tutorials 9 and 10; [training/hook.py](../tinydecouple/training/hook.py), which is short.
-# **Time**: 75 seconds of computing; 30 minutes of reading. **Difficulty**: medium.
+# **Time**: 75 seconds of computing; 25 minutes of reading. **Difficulty**: medium.
 #
 # To use the package from a project of your own, install it once: `pip install -e .` in this checkout. Then
 # `from tinydecouple.training.hook import hold, states_of` works from any folder.
@@ -114,8 +114,11 @@ def loss_of(model, inputs, mask):
 #   can flow back; it is a forward hook, a function that PyTorch calls whenever the block has run;
 # - **`core.penalty`** is the number to add to the loss.
 #
-# `block` is the module whose output is penalised. Between 1 and 20 refreshes in a run are usual. The penalty's
-# strength goes with the size of your loss: strength times penalty of 0.1 nats or so is much.
+# `block` is the module whose output is penalised.
+# - **How strong?** It goes with the size of your loss: choose the strength so that strength times penalty stays below
+#   about 0.1 nats.
+# - **How often a refresh?** Between 1 and 20 times in a run are usual. What counts is how many steps a basis has to
+#   last: the default is 20, for long runs; tutorial 9 took 8, one per 85 steps; these 300 steps take six, one per 50.
 
 
 # %%
@@ -171,12 +174,12 @@ for arm, (strength, subspace) in ARMS.items():
 # - after *decoupled*: clearly more, nearly what dealt labels cost;
 # - after *random*, a penalty of the same strength along another direction: little more than after plain.
 #
-# The last block comes after the penalty and encodes the variety again, since the next word depends on it. And the
-# losses on dev hardly differ.
+# And at the *last* block? It comes after the penalty, and the next word depends on the variety. Guess; and guess how
+# far the losses on dev differ.
 #
-# One control more, which every probe of every model owes: a model of **random weights**. Its states hold the words that
-# it read, and words give a variety away; so it saves some bits, too, though it has learned nothing. Only what a trained
-# model saves beyond that is its own. Here expect little, some hundredths of a bit below the dealt labels.
+# One control more, which every probe of every model owes: a model of **random weights**. Its states hold the words
+# that it read, and words give a variety away; so it saves some bits, too, though it has learned nothing. Only what a
+# trained model saves beyond that is its own. Here expect little, some hundredths of a bit below the dealt labels.
 
 
 # %%
@@ -214,6 +217,8 @@ saved = untrained["dealt"] - untrained["code"]
 wb.show("untrained: saved of what dealt labels cost", saved, 0.05, 0.05, "bits per state")
 
 # %% [markdown]
+# The last block encodes the variety again, and the losses on dev hardly differ.
+#
 # How far may one trust three numbers? Other initial weights (seed 7) gave 0.63, 0.88 and 0.64 bits in that order: the
 # same picture, and 0.1 bit between seeds; two seeds carry no interval. And the model, words rather than characters,
 # and the batch of 64 rows were settled on while looking at these numbers; with 48 rows the three lay closer, 0.81,
@@ -225,10 +230,11 @@ wb.show("untrained: saved of what dealt labels cost", saved, 0.05, 0.05, "bits p
 # and `finetune` is the function above. (GPT-2 calls its blocks `model.transformer.h[i]`; `print(model)` shows yours.)
 # Here it is a Llama of random weights, so nothing is downloaded; without `transformers` the cell is skipped.
 #
-# With gradient checkpointing, `hold(model.model.layers[i])` works in both of PyTorch's modes, since the block's
-# output leaves the checkpoint. A module *inside* a block, such as `model.model.layers[i].mlp`, runs without a graph
-# in the reentrant mode: the penalty would show in the log and do nothing, so `take` raises. Turn it on with
-# `gradient_checkpointing_enable({"use_reentrant": False})`.
+# With gradient checkpointing (a block's inner states are not kept, but computed again in the backward pass)
+# `hold(model.model.layers[i])` works in both of PyTorch's modes, since the block's output leaves the checkpoint. In
+# the older, *reentrant* mode the first forward pass runs without a graph. A module *inside* a block, such as
+# `model.model.layers[i].mlp`, then has no gradient: the penalty would show in the log and do nothing, so `take`
+# raises. Turn checkpointing on with `gradient_checkpointing_enable({"use_reentrant": False})`.
 
 
 # %%
@@ -275,13 +281,15 @@ wb.show("fresh probe, template and end symbol included", all_tokens["code"], 0.8
 # %% [markdown]
 # ## n against d, and the cost of a refresh
 #
-# A probe of width d has about $Cd$ weights, and the code pays for each. Plant two classes in isotropic noise, four
-# standard deviations apart along one axis, and see what a refresh of 150 Adam steps finds. At n = 8192 and d = 4096
-# the classes overlap by 2 %, and still the code costs more than H(Y) = 1 bit: most of it is the weights'. So never
-# read a code length at large d without its dealt-labels code (`null_bits` in the log), which is larger still. And the
-# direction: expect the angle to the planted axis to grow with d at the same n, to some 75 degrees at d = 4096. The
-# difference of class means, `subspace="class-means"`, needs no fit and stays near the axis. In real states, whose
-# noise is not isotropic, it is not the direction that separates best (tutorial 7), so compare both.
+# A probe of width d has about $Cd$ weights, and the code pays for each. Plant two classes in noise that is alike in
+# all directions, four standard deviations apart along one axis: they overlap by 2 %. What does a refresh of 150 Adam
+# steps find, as d grows and n stays?
+#
+# Guess two things for n = 8192 and d = 4096. Does the code cost less than H(Y) = 1 bit? And how far is the probe's
+# direction from the planted axis? Compare with the difference of class means, `subspace="class-means"`, which needs no
+# fit.
+#
+# What a refresh costs, in CPU seconds on one core:
 #
 # | d | n | seconds per refresh, without and with dealt labels |
 # |--:|--:|--:|
@@ -289,8 +297,8 @@ wb.show("fresh probe, template and end symbol included", all_tokens["code"], 0.8
 # | 2048 | 8192 | 1.0, 2.3 |
 # | 4096 | 8192 | 2.1, 3.8 |
 #
-# CPU seconds on one core (2-core AMD EPYC, OMP_NUM_THREADS=1, C = 2, 150 probe steps; the machine was busy with other
-# work, and the wall clock showed 2 to 3 times as much). The cost grows with d and little with n, since a probe
+# (2-core AMD EPYC, OMP_NUM_THREADS=1, C = 2, 150 probe steps; the machine was busy with other work, and the wall clock
+# showed 2 to 3 times as much.) The cost grows with d and little with n, since a probe
 # step takes one batch. The forward passes that gather n states come on top.
 
 
@@ -320,14 +328,28 @@ means_angle = planted_refresh(*sizes[-1], "class-means", steps=1)[2]
 wb.show(f"d = {sizes[-1][0]}, class means: angle to the planted axis", means_angle, 19.5, 2, "degrees")
 
 # %% [markdown]
+# The classes hardly overlap, and still the code costs more than 1 bit at d = 4096: most of it is the weights'. So
+# never read a code length at large d without its dealt-labels code (`null_bits` in the log), which is larger still.
+# The angle to the planted axis grows with d at the same n, to some 75 degrees. The difference of class means stays
+# near the axis. In real states, whose noise is not alike in all directions, it is not the direction that separates
+# best (tutorial 7), so compare both.
+#
+# **The rest is reference; skip it** (to the assertions) unless you use several GPUs, mixed precision, LoRA or
+# `torch.compile`.
+
+# %% [markdown]
 # ## Several GPUs
 #
-# Under `DistributedDataParallel` every rank must penalise the same basis, and a probe fitted on each rank's own
-# states would give each another. So rank 0 refits and the rest copy: `core.state()` is a dict of tensors and numbers,
-# and `core.restore` takes it. Give `states_of` the inner module, `ddp.module`: a forward pass of `ddp` itself may
-# wait for the other ranks. (With sharded parameters, FSDP, every rank has to run that forward pass; rank 0 then
-# refits.) `hold` is used as before, on a block of `ddp.module`, and `loss_of` calls `ddp`. The penalty is a mean over
-# a rank's own tokens, and DDP averages the gradients.
+# Each GPU has a process of its own, called a *rank*. Under `DistributedDataParallel` (DDP: every rank holds the whole
+# model and takes a part of the batch) all ranks must penalise the same basis. A probe fitted on each rank's own states
+# would give each another. So rank 0 refits and the rest copy:
+# - `core.state()` is a dict of tensors and numbers, and `core.restore` takes it.
+# - Give `states_of` the inner module, `ddp.module`: a forward pass of `ddp` itself may wait for the other ranks.
+# - Under FSDP, where every rank holds only a part of the parameters, every rank has to run that forward pass; rank 0
+#   then refits.
+# - `hold` is used as before, on a block of `ddp.module`, and `loss_of` calls `ddp`.
+#
+# The penalty is a mean over a rank's own tokens, and DDP averages the gradients.
 
 
 # %%
@@ -354,21 +376,23 @@ if torch.distributed.is_available() and torch.distributed.is_gloo_available():
 # %% [markdown]
 # ## Mixed precision, LoRA, torch.compile
 #
-# **Mixed precision.** Under autocast a block may return bfloat16. `penalty` and `states_of` widen it to float32 in
-# PyTorch before NumPy sees it, and the gradient comes back in the block's dtype. In float16 add the penalty to the
-# loss *before* `scaler.scale(loss)`: each state's gradient is $\lambda / n$ long, which float16 rounds to 0 for n
-# above some ten thousand if it is not scaled. A state above 65,504 is infinite in float16, and `states_of` says so.
-# Expect the penalty of bfloat16 states within a percent of float32's.
+# **Mixed precision.** Under *autocast*, which lets PyTorch compute parts of the forward pass in 16 bits, a block may
+# return bfloat16. `penalty` and `states_of` widen it to float32 in PyTorch before NumPy sees it, and the gradient
+# comes back in the block's dtype. In float16 a *scaler* multiplies the loss so that small gradients are not rounded
+# to 0. Add the penalty *before* `scaler.scale(loss)`: each state's gradient is $\lambda / n$ long, which float16
+# rounds to 0 for n above some ten thousand if it is not scaled. A state above 65,504 is infinite in float16, and
+# `states_of` says so. Expect the penalty of bfloat16 states within a percent of float32's.
 #
-# **LoRA.** Only adapters train. The penalty at block $i$ can move only adapters at block $i$ or before it; with all
-# of them after it the held tensor has no gradient, and `take` raises instead of doing nothing. The model has less
-# freedom to give way, so expect to need a larger strength for the same effect; gradient checkpointing with frozen
-# embeddings needs `model.enable_input_require_grads()`.
+# **LoRA.** The model is frozen, and only *adapters* train: small matrices that are added to its weights. The penalty
+# at block $i$ can move only adapters at block $i$ or before it. With all of them after it the held tensor has no
+# gradient, and `take` raises instead of doing nothing. The model has less freedom to give way, so expect to need a
+# larger strength for the same effect. Gradient checkpointing with frozen embeddings needs
+# `model.enable_input_require_grads()`.
 #
-# **torch.compile.** The hook is compiled with the model: enter `hold` once, before the first compiled call, around
-# the whole loop, and `take` once per step; `held.clear()` after passes that are no step (the refresh, the loss on
-# dev). The penalty itself is NumPy and stays outside of what is compiled. On a GPU the states at the mask travel to
-# the host and their gradient back, once per step.
+# **torch.compile**, which turns a model into faster code, compiles the hook with it. So enter `hold` once, before the
+# first compiled call, around the whole loop, and `take` once per step. Call `held.clear()` after passes that are no
+# step (the refresh, the loss on dev). The penalty itself is NumPy and stays outside of what is compiled. On a GPU the
+# states at the mask travel to the host and their gradient back, once per step.
 
 # %%
 core, model = cores["decoupled"], models["decoupled"]
