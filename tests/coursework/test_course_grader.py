@@ -118,6 +118,7 @@ def test_hostile_solutions_get_nothing(number, what, code):
 
 
 CAUSES = {  # (task, what is wrong) -> what the feedback must say of it
+    ("1.2", "the logarithm of what is a logarithm already"): "`log_sigma2` is already a logarithm: use it as it is",
     ("1.4", "SMALLEST is forgotten"): "SMALLEST is not added",
     ("1.5", "the cross-entropy's gradient is not divided by n"): "is not divided by the number of states",
     ("1.5", "kl_weight is ignored"): "`kl_weight` is ignored",
@@ -136,6 +137,13 @@ def test_usual_mistakes_are_called_by_their_name(number, what):
     (code,) = [code for task, told, code in entries("wrong.txt") if (task, told) == (number, what)]
     remarks = mark_here(number, code).remarks
     assert CAUSES[number, what] in remarks[0], remarks
+
+
+def test_a_logarithm_taken_twice_is_named_where_it_gives_nan_and_where_it_gives_infinity():
+    (code,) = [code for _, told, code in entries("wrong.txt") if told == "the logarithm of what is a logarithm already"]
+    remarks = mark_here("1.2", code).remarks
+    assert len(remarks) == 2 and "got nan" in remarks[0] and "got inf" in remarks[1], remarks
+    assert all("np.exp for the variance" in remark for remark in remarks), remarks
 
 
 def test_an_argument_changed_in_place_costs_one_property():

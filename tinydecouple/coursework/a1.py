@@ -116,6 +116,8 @@ ASSIGNMENT = Assignment("A1", "the variational probe", (
                     lambda mu, s: [0.5 * (s**2 + mu**2 - 1 - np.log(s**2 + 1e-300)).sum()]),
                    ("it looks as if log_sigma2 were taken for log sigma: it is log sigma²",
                     lambda mu, s: [0.5 * (np.exp(2 * s) + mu**2 - 1 - 2 * s).sum()]),
+                   ("`log_sigma2` is already a logarithm: use it as it is, and np.exp for the variance",
+                    lambda mu, s: [0.5 * (s + mu**2 - 1 - np.log(s)).sum()]),
                    ("the constant -1 of each weight is missing",
                     lambda mu, s: [0.5 * (np.exp(s) + mu**2 - s).sum()]),
                    ("the sign of log sigma² is wrong", lambda mu, s: [0.5 * (np.exp(s) + mu**2 - 1 + s).sum()]),

@@ -173,11 +173,17 @@ def known_mistake(task: Task, case: Case, part: str, got: Any) -> str:
         try:
             with np.errstate(all="ignore"):
                 wrong = mistaken(*copy.deepcopy(case.args))[place]
-            if wrong is not None and difference(got, wrong, 1e-3) is None:
-                return words
+                if wrong is not None and (both_infinite(got, wrong) or difference(got, wrong, 1e-3) is None):
+                    return words
         except Exception:  # a mistake that this case's arguments do not allow
             continue
     return ""
+
+
+def both_infinite(got: Any, wrong: Any) -> bool:
+    """Whether both are one number, NaN or infinite: np.log of what is not positive, say."""
+    numbers = [isinstance(value, (float, np.floating)) for value in (got, wrong)]
+    return all(numbers) and not np.isfinite(got) and not np.isfinite(wrong)
 
 
 def grade(submission: Submission, prepared: list[Prepared], seconds: float = SECONDS) -> Grade:
