@@ -111,8 +111,12 @@ def test_symbols_have_one_meaning():
     """The letters that used to have two: each pattern is the one that went."""
     gone = {r"\\varepsilon": "the norm's small number is eps, for epsilon is the probe's noise",
             r"\\\|cU": "c is a class; a centred state is \\dot h", r"x_\{t \+ 1\}|x_\{t\+1\}": "x is a state with a 1",
-            r"p\(Y \\mid H": "H is an entropy; all states are X", r"\\Lambda": "singular values are sv_i"}
-    for path in (ROOT / "tutorials" / "THEORY.md", *SCRIPTS[:4], *SCRIPTS[9:]):
+            r"p\(Y \\mid H": "H is an entropy; all states are X", r"\\Lambda": "singular values are sv_i",
+            r"p\(Y ?\| ?H": "the same, in a label or comment", r"\\mathcal L": "a code length is L",
+            r"\\\|uU\\\|": "u is the probe's direction; the direction of a state is s",
+            r"\$v_[1k]|W\^\{?\+|\\Sigma_\{hz\}|(?<!m)u_\{cj\}|\bm_[01]\b":
+                "THEORY has u_1, Sigma^(1/2), Sigma_hY, b_cj, h-bar_0"}
+    for path in (ROOT / "tutorials" / "THEORY.md", *SCRIPTS):
         for pattern, why in gone.items():
             found = re.search(pattern, path.read_text(encoding="utf-8"))
             assert not found, f"{path.name} says {found[0]}: {why}"

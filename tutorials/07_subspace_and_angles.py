@@ -170,6 +170,18 @@ toy_most = sub.principal_components(cloud, 1)[:, 0]
 wb.show("probe to Sigma^-1 delta", degrees(toy_probe[:, None], toy_limit[:, None]), 0, 2, "degrees")
 wb.show("probe to delta", degrees(toy_probe[:, None], np.ones((2, 1))), 39, 2, "degrees")
 wb.show("most variance to delta", degrees(toy_most[:, None], np.ones((2, 1))), 30, 3, "degrees")
+if figure := wb.new_figure(5.4, 4.4):
+    axis = figure.subplots()
+    for c, colour in ((1, "tab:cyan"), (0, "gray")):
+        axis.plot(*cloud[side == c][::2].T, ".", color=colour, markersize=2, alpha=0.5)
+    for line, colour, label in ((np.ones(2), "tab:blue", "delta"), (toy_limit, "tab:red", "Sigma^-1 delta"),
+                                (toy_probe, "tab:orange", "the probe's direction"),
+                                (toy_most, "tab:green", "most variance")):
+        arrow(axis, line, 8 if colour == "tab:red" else 6, colour, label)
+    axis.set(title="planted: Sigma = diag(1, 9)", xlabel="first feature", ylabel="second feature")
+    axis.set_aspect("equal", adjustable="datalim")
+    axis.legend(loc="lower right")
+    wb.save(figure, "07_planted")
 
 # %% [markdown]
 # ## The same, as a formula
@@ -217,26 +229,17 @@ limit = np.linalg.pinv(np.cov(np.concatenate([real[binary == c] - real[binary ==
 wb.show("plain, layer 2: probe to delta", degrees(across, delta), 50, 6, "degrees")
 wb.show("plain, layer 2: probe to Sigma^-1 delta", degrees(across, limit), 55, 8, "degrees")
 wb.show("plain, layer 2: delta to Sigma^-1 delta", degrees(delta, limit), 72, 6, "degrees")
-if figure := wb.new_figure(10, 4.6):
-    left, right = figure.subplots(1, 2)
-    for c, colour in ((1, "tab:cyan"), (0, "gray")):
-        left.plot(*cloud[side == c].T, ".", color=colour, markersize=2, alpha=0.5)
-    for line, colour, label in ((np.ones(2), "tab:blue", "delta"), (toy_limit, "tab:red", "Sigma^-1 delta"),
-                                (toy_probe, "tab:orange", "the probe's direction"),
-                                (toy_most, "tab:green", "most variance")):
-        arrow(left, line, 8 if colour == "tab:red" else 6, colour, label)
-    left.set(title="planted: Sigma = diag(1, 9)", xlabel="first feature", ylabel="second feature")
+if figure := wb.new_figure(5.4, 4.4):
+    axis = figure.subplots()
     Q = np.linalg.qr(np.hstack((delta, across)))[0]  # (d, 2): along delta, and the rest of the probe's direction
     Q *= np.sign((Q * np.hstack((delta, across))).sum(axis=0))  # both towards the standard
     for c, colour, label in ((1, "tab:cyan", "dialects"), (0, "gray", "standard")):
-        right.plot(*(real[binary == c] @ Q).T, ".", color=colour, markersize=2, alpha=0.5, label=label)
-    arrow(right, Q.T @ delta[:, 0], 6, "tab:blue", None)
-    arrow(right, Q.T @ across[:, 0], 6, "tab:orange", None)
-    right.set(title="plain, layer 2", xlabel="along delta", ylabel="the rest of the probe's direction")
-    left.legend(loc="lower right")
-    right.legend(loc="upper left", markerscale=6)
-    for axis in (left, right):
-        axis.set_aspect("equal", adjustable="datalim")
+        axis.plot(*(real[binary == c] @ Q).T, ".", color=colour, markersize=2, alpha=0.5, label=label)
+    arrow(axis, Q.T @ delta[:, 0], 6, "tab:blue", "delta")
+    arrow(axis, Q.T @ across[:, 0], 6, "tab:orange", "the probe's direction")
+    axis.set(title="plain, layer 2", xlabel="along delta", ylabel="the rest of the probe's direction")
+    axis.set_aspect("equal", adjustable="datalim")
+    axis.legend(loc="lower left", markerscale=4)
     wb.save(figure, "07_cloud")
 
 # %% [markdown]

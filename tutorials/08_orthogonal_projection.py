@@ -57,15 +57,24 @@ def distance(h, y):
 def draw(axis, points, y, start, title):
     """Points in the plane, (n, 2), by class, over where they started; the class means as crosses, and their way."""
     if not np.array_equal(start, points):
-        axis.plot(*start[::8].T, ".", color="lightgray", markersize=2)
+        axis.plot(*start[::16].T, ".", color="lightgray", markersize=2)
     for label, colour, dark in ((1, "tab:cyan", "navy"), (0, "dimgray", "black")):
         here = points[y == label]
-        axis.plot(*here[::4].T, ".", color=colour, markersize=1.5, alpha=0.6)
+        axis.plot(*here[::6].T, ".", color=colour, markersize=1.5, alpha=0.6)
         first, last = start[y == label].mean(axis=0), here.mean(axis=0)
         axis.plot(*np.array([first, last]).T, "-", color=dark, linewidth=1.5)
         axis.plot(*last, "X" if label else "P", color=dark, markersize=10)
     axis.set(title=title)
     axis.set_aspect("equal", adjustable="datalim")
+
+
+def key(figure, axis, first, second):
+    """A legend below the panels: what the marks of `draw` mean."""
+    for mark, dark, what in (("P", "black", f"mean of {first}"), ("X", "navy", f"mean of {second}"),
+                             ("-", "black", "the way of a class mean")):
+        axis.plot([], [], mark, color=dark, label=what)
+    axis.plot([], [], ".", color="lightgray", label="states before")
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=4)
 
 
 # %% [markdown]
@@ -115,8 +124,7 @@ wb.show("share of the energy inside, k = 12 of d = 48", share, 0.25, 0.01)
 # ## A picture: what rejection leaves
 #
 # The two clouds of tutorial 7: $\Sigma = \mathrm{diag}(1, 9)$, means that differ by $\delta = (3, 3)$. The probe's
-# direction $u$ is $\Sigma^{-1}\delta$, 39° from $\delta$. Reject it. The figure comes two sections below; its upper
-# row is this cell.
+# direction $u$ is $\Sigma^{-1}\delta$, 39° from $\delta$. Reject it (the figure's middle).
 #
 # Every state drops onto one line, by the shortest way. What becomes of the class means? They differ by $\delta$, and
 # rejection takes from $\delta$ only its part along $u$. So they still differ by (THEORY (25))
@@ -125,8 +133,9 @@ wb.show("share of the energy inside, k = 12 of d = 48", share, 0.25, 0.01)
 #
 # Expect $\sin 39° = 63$ % of their distance of 4.2 to be left.
 #
-# **LEACE** brings the states to the same line, but by another way. It slides them along $\delta$, as far as $u$ says
-# that a state belongs to one class. So the two means should meet: expect 0. How the way is found comes next.
+# **LEACE** (the figure's right) brings the states to the same line, but by another way. It slides them along
+# $\delta$, as far as $u$ says that a state belongs to one class. So the two means should meet: expect 0. How the way
+# is found comes next.
 
 # %%
 toy = np.random.default_rng(0)
@@ -138,6 +147,15 @@ left_by = {"nothing": cloud, "the probe's direction": Eraser(cloud.mean(axis=0),
 toy_apart = {name: distance(points, side) for name, points in left_by.items()}
 for name, about, within in (("nothing", 4.24, 0.15), ("the probe's direction", 2.65, 0.15), ("LEACE", 0, 1e-9)):
     wb.show(f"distance of the class means, taking away {name}", toy_apart[name], about, within)
+TITLES = ("planted", "without the probe's direction", "after LEACE")
+if figure := wb.new_figure(9.6, 3.5):
+    axes = figure.subplots(1, 3)
+    for axis, points, title in zip(axes, left_by.values(), TITLES):
+        draw(axis, points, side, cloud, title)
+        axis.set_xlabel("first feature")
+    axes[0].set_ylabel("second feature")
+    key(figure, axes[0], "class 0", "class 1")
+    wb.save(figure, "08_planted")
 
 # %% [markdown]
 # ## LEACE in five lines
@@ -206,8 +224,7 @@ for name, about in (("probe's direction", 1.33), ("INLP, 3 rounds", 1.92), ("cla
 # ## The same in the model's states
 #
 # Layer 2 of the plain run, the standard against the dialects. Look again at the plane of $\delta$ and the probe's
-# direction (lower row of the figure): before, after rejection, after LEACE. A line leads from where a class mean was
-# to where it is. And ask a fresh probe of all 96 features.
+# direction: before, after rejection, after LEACE. And ask a fresh probe of all 96 features.
 #
 # Guess first: after one rejection of the direction along which the standard is easiest to distinguish, how much of the
 # way from the code to the null is gone?
@@ -223,31 +240,21 @@ print(f"plain, layer 2, n {len(label)}, H(Y) {entropy_bits(label) / len(label):.
 for name, about, within in (("nothing", 0.065, 0.03), ("the probe's direction", 0.08, 0.03), ("LEACE", 0.85, 0.03)):
     wb.show(name, real_bits[name], about, within, "bits per state")
 wb.show("null, dealt labels", real_null, 0.85, 0.03, "bits per state")
-if figure := wb.new_figure(10, 6.6):
-    grid = figure.subplots(2, 3)
-    figure.get_layout_engine().set(wspace=0.08, hspace=0.08)
+if figure := wb.new_figure(9.6, 3.5):
+    axes = figure.subplots(1, 3)
     pair = np.hstack((class_mean_span(real, label, 1), real_u))
     Q = np.linalg.qr(pair)[0]  # (d, 2): along delta, and the rest of the probe's direction
     Q *= np.sign((Q * pair).sum(axis=0))  # both towards the standard
-    after = ("without the probe's direction", "after LEACE")
-    for axis, points, title in zip(grid[0], left_by.values(), ("planted", *after)):
-        draw(axis, points, side, cloud, title)
-        axis.set_xlabel("first feature")
-    for axis, points, title in zip(grid[1], real_left.values(), ("plain, layer 2", *after)):
+    for axis, points, title in zip(axes, real_left.values(), ("plain, layer 2", *TITLES[1:])):
         draw(axis, points @ Q, label, real @ Q, title)
         axis.set_xlabel("along delta")
-    grid[0, 0].set_ylabel("second feature")
-    grid[1, 0].set_ylabel("rest of the probe's direction")
-    for mark, dark, what in (("X", "navy", "mean of the dialects"), ("P", "black", "mean of the standard")):
-        grid[1, 2].plot([], [], mark, color=dark, label=what)
-    grid[1, 2].plot([], [], "-", color="black", label="the way of a class mean")
-    grid[1, 2].plot([], [], ".", color="lightgray", label="before")
-    figure.legend(*grid[1, 2].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    axes[0].set_ylabel("rest of the probe's direction")
+    key(figure, axes[0], "the standard", "the dialects")
     wb.save(figure, "08_erased")
 
 # %% [markdown]
 # One rejection costs a fresh probe almost nothing: 0.015 bits of the 0.78 between the code and its null. In the
-# picture's lower middle the two crosses are still apart, and 94 more directions are not in the picture. Where the
+# picture's middle the two crosses are still apart, and 94 more directions are not in the picture. Where the
 # standard is easy to distinguish, it is so along many directions. LEACE takes the linear probe all the way to its
 # null.
 
@@ -412,7 +419,7 @@ across = penalty(start, drawn.basis, mean, normalised=True)[1] * len(start)
 # ## What shrinks that should not
 #
 # By THEORY (1) every block and the output normalise a state before they read it. So the *length* of a state says
-# little. That opens a cheap way to have less inside *any* subspace: shorter states. The push of (28) asks for a
+# little. That opens a cheap way to have less inside *any* subspace: shorter states. The push of THEORY (28) asks for a
 # little of that, for $\dot hP/\|\dot hU\|$ has the part $\|\dot hU\| / \|\dot h\|$ along the state itself. And the
 # translation loss hardly minds, since the later blocks can shrink along.
 #
@@ -462,6 +469,21 @@ for name, expected in (("plain", 0.65), ("decoupled", 0.76), ("random", 0.65), (
     wb.show(f"code length, {name}", after[name], expected, 0.04, "bits per state")
     wb.show(f"selectivity, {name}", nulls[name] - after[name], 0.847 - expected, 0.04, "bits per state")
 wb.show("null, dealt labels, of all", list(nulls.values()), 0.847, 0.01, "bits per state")
+if figure := wb.new_figure(10, 3.8):
+    left, right = figure.subplots(1, 2)
+    names, places = list(states), np.arange(len(states))
+    bars = left.bar(names, [length[name] for name in names], color="tab:gray")
+    left.bar_label(bars, fmt="%.0f")
+    left.set(title="mean length of a state, layer 1", ylim=(0, 180))
+    for mark, colour, label, column in (("o", "tab:blue", "fresh probe's direction", 0),
+                                        ("s", "tab:orange", "the direction penalised in random", 1)):
+        shares = [100 * share_of[name][column] for name in names]
+        right.plot(places, shares, mark, color=colour, markersize=9, label=label)
+    right.axhline(100 / len(mean), color="black", linestyle=":", label="a direction's fair part, 100 % / d")
+    right.set_xticks(places, names)
+    right.set(yscale="log", ylim=(1e-4, 3000), ylabel="%", title="share of the states' energy inside")
+    right.legend(loc="upper right")
+    wb.save(figure, "08_shrinking")
 
 # %% [markdown]
 # ## What came out
@@ -492,23 +514,6 @@ wb.show("null, dealt labels, of all", list(nulls.values()), 0.847, 0.01, "bits p
 # standard's subspace is the next question: exercise 1 and tutorial 10.
 #
 # So beside any norm inside a subspace, report the length of the whole state, the share, and a fresh probe.
-
-# %%
-if figure := wb.new_figure(10, 3.8):
-    left, right = figure.subplots(1, 2)
-    names, places = list(states), np.arange(len(states))
-    bars = left.bar(names, [length[name] for name in names], color="tab:gray")
-    left.bar_label(bars, fmt="%.0f")
-    left.set(title="mean length of a state, layer 1", ylim=(0, 180))
-    for mark, colour, label, column in (("o", "tab:blue", "fresh probe's direction", 0),
-                                        ("s", "tab:orange", "the direction penalised in random", 1)):
-        shares = [100 * share_of[name][column] for name in names]
-        right.plot(places, shares, mark, color=colour, markersize=9, label=label)
-    right.axhline(100 / len(mean), color="black", linestyle=":", label="a direction's fair part, 100 % / d")
-    right.set_xticks(places, names)
-    right.set(yscale="log", ylim=(1e-4, 3000), ylabel="%", title="share of the states' energy inside")
-    right.legend(loc="upper right")
-    wb.save(figure, "08_shrinking")
 
 # %% [markdown]
 # ## What you have learned, as assertions
