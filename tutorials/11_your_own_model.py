@@ -229,12 +229,6 @@ wb.show("untrained: saved of what dealt labels cost", saved, 0.05, 0.05, "bits p
 # After `pip install transformers` nothing is new: the model takes `**inputs`, the block is `model.model.layers[i]`,
 # and `finetune` is the function above. (GPT-2 calls its blocks `model.transformer.h[i]`; `print(model)` shows yours.)
 # Here it is a Llama of random weights, so nothing is downloaded; without `transformers` the cell is skipped.
-#
-# With gradient checkpointing (a block's inner states are not kept, but computed again in the backward pass)
-# `hold(model.model.layers[i])` works in both of PyTorch's modes, since the block's output leaves the checkpoint. In
-# the older, *reentrant* mode the first forward pass runs without a graph. A module *inside* a block, such as
-# `model.model.layers[i].mlp`, then has no gradient: the penalty would show in the log and do nothing, so `take`
-# raises. Turn checkpointing on with `gradient_checkpointing_enable({"use_reentrant": False})`.
 
 
 # %%
@@ -334,8 +328,8 @@ wb.show(f"d = {sizes[-1][0]}, class means: angle to the planted axis", means_ang
 # near the axis. In real states, whose noise is not alike in all directions, it is not the direction that separates
 # best (tutorial 7), so compare both.
 #
-# **The rest is reference; skip it** (to the assertions) unless you use several GPUs, mixed precision, LoRA or
-# `torch.compile`.
+# **The rest is reference; skip it** (to the assertions) unless you use several GPUs, gradient checkpointing, mixed
+# precision, LoRA or `torch.compile`.
 
 # %% [markdown]
 # ## Several GPUs
@@ -374,7 +368,13 @@ if torch.distributed.is_available() and torch.distributed.is_gloo_available():
     assert np.array_equal(one.basis, other.basis), "broadcasting changed the basis"
 
 # %% [markdown]
-# ## Mixed precision, LoRA, torch.compile
+# ## Gradient checkpointing, mixed precision, LoRA, torch.compile
+#
+# **Gradient checkpointing.** What is computed inside a block is not kept, but computed again in the backward pass.
+# `hold(model.model.layers[i])` works in both of PyTorch's modes, since the block's output leaves the checkpoint. In
+# the older, *reentrant* mode the first forward pass runs without a graph. A module *inside* a block, such as
+# `model.model.layers[i].mlp`, then has no gradient: the penalty would show in the log and do nothing, so `take`
+# raises. Turn checkpointing on with `gradient_checkpointing_enable({"use_reentrant": False})`.
 #
 # **Mixed precision.** Under *autocast*, which lets PyTorch compute parts of the forward pass in 16 bits, a block may
 # return bfloat16. `penalty` and `states_of` widen it to float32 in PyTorch before NumPy sees it, and the gradient
