@@ -54,7 +54,7 @@ def distance(h, y):
     return float(np.linalg.norm(h[y == 0].mean(axis=0) - h[y == 1].mean(axis=0)))
 
 
-def draw(axis, points, y, start, title):
+def draw(axis, points, y, start, title, reach):
     """Points in the plane, (n, 2), by class, over where they started; the class means as crosses, and their way."""
     if not np.array_equal(start, points):
         axis.plot(*start[::16].T, ".", color="lightgray", markersize=2)
@@ -64,8 +64,8 @@ def draw(axis, points, y, start, title):
         first, last = start[y == label].mean(axis=0), here.mean(axis=0)
         axis.plot(*np.array([first, last]).T, "-", color=dark, linewidth=1.5)
         axis.plot(*last, "X" if label else "P", color=dark, markersize=10)
-    axis.set(title=title)
-    axis.set_aspect("equal", adjustable="datalim")
+    axis.set(title=title, xlim=(-reach, reach), ylim=(-reach, reach))
+    axis.set_aspect("equal")
 
 
 def key(figure, axis, first, second):
@@ -148,10 +148,10 @@ toy_apart = {name: distance(points, side) for name, points in left_by.items()}
 for name, about, within in (("nothing", 4.24, 0.15), ("the probe's direction", 2.65, 0.15), ("LEACE", 0, 1e-9)):
     wb.show(f"distance of the class means, taking away {name}", toy_apart[name], about, within)
 TITLES = ("planted", "without the probe's direction", "after LEACE")
-if figure := wb.new_figure(9.6, 3.5):
-    axes = figure.subplots(1, 3)
+if figure := wb.new_figure(10, 4.4):
+    axes = figure.subplots(1, 3, sharex=True, sharey=True)
     for axis, points, title in zip(axes, left_by.values(), TITLES):
-        draw(axis, points, side, cloud, title)
+        draw(axis, points, side, cloud, title, 11)
         axis.set_xlabel("first feature")
     axes[0].set_ylabel("second feature")
     key(figure, axes[0], "class 0", "class 1")
@@ -240,13 +240,13 @@ print(f"plain, layer 2, n {len(label)}, H(Y) {entropy_bits(label) / len(label):.
 for name, about, within in (("nothing", 0.065, 0.03), ("the probe's direction", 0.08, 0.03), ("LEACE", 0.85, 0.03)):
     wb.show(name, real_bits[name], about, within, "bits per state")
 wb.show("null, dealt labels", real_null, 0.85, 0.03, "bits per state")
-if figure := wb.new_figure(9.6, 3.5):
-    axes = figure.subplots(1, 3)
+if figure := wb.new_figure(10, 4.4):
+    axes = figure.subplots(1, 3, sharex=True, sharey=True)
     pair = np.hstack((class_mean_span(real, label, 1), real_u))
     Q = np.linalg.qr(pair)[0]  # (d, 2): along delta, and the rest of the probe's direction
     Q *= np.sign((Q * pair).sum(axis=0))  # both towards the standard
     for axis, points, title in zip(axes, real_left.values(), ("plain, layer 2", *TITLES[1:])):
-        draw(axis, points @ Q, label, real @ Q, title)
+        draw(axis, points @ Q, label, real @ Q, title, 7)
         axis.set_xlabel("along delta")
     axes[0].set_ylabel("rest of the probe's direction")
     key(figure, axes[0], "the standard", "the dialects")

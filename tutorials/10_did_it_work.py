@@ -131,7 +131,7 @@ for arm, expected in (("decoupled", 0), ("random", 0), ("normalised", 0.1), ("we
 
 # %% [markdown]
 # *Decoupled* lies below *random* over keys, that is for these very models; over seeds the interval holds zero.
-# *Decoupled* less *normalised* holds zero both ways. Only *weighted* costs the standard anything.
+# *Decoupled* less *normalised* holds zero both ways. Only *weighted* costs the standard more than a point.
 #
 # ## Length, and leakage
 #
@@ -171,8 +171,8 @@ if figure := wb.new_figure(8, 3.2):
 
 # %% [markdown]
 # *Random* and *decoupled* have states a third as long as plain's, and gains that three seeds do not show. *Weighted*,
-# which gains most, has states as long as plain's. So length alone does not say which arm gains. Leakage fell by little
-# in *decoupled*, if at all: the interval over seeds holds zero.
+# which gains most, has states as long as plain's. So length alone does not say which arm gains. Leakage of *decoupled*
+# less plain has no common sign over the three seeds, and the interval holds zero.
 
 # %% [markdown]
 # ## The other setting: under-trained
