@@ -116,7 +116,7 @@ def loss_of(model, inputs, mask):
 #
 # `block` is the module whose output is penalised.
 # - **How strong?** It goes with the size of your loss: choose the strength so that strength times penalty stays below
-#   about 0.1 nats.
+#   about 0.1 nats, but for the first steps. The cell prints both.
 # - **How often a refresh?** Between 1 and 20 times in a run are usual. What counts is how many steps a basis has to
 #   last: the default is 20, for long runs; tutorial 9 took 8, one per 85 steps; these 300 steps take six, one per 50.
 
@@ -125,7 +125,7 @@ def loss_of(model, inputs, mask):
 def finetune(model, block, core, strength, steps=STEPS, refreshes=6, seed=0):
     """Train on the corpus with strength * penalty added; returns the log of the refreshes, and seconds per step."""
     rng, optimizer, log = np.random.default_rng(seed), torch.optim.AdamW(model.parameters(), 2e-3), []
-    stream, started = iter(()), time.perf_counter()
+    stream, started, pushes = iter(()), time.perf_counter(), []
     for step in wb.progress(range(steps), "training"):
         if step % -(-steps // refreshes) == 0:  # a refresh
             h, y, _ = states_of(model, [block], batches(rng.choice(train_keys, 150), rng), rng, limit=SAMPLE)
@@ -139,10 +139,14 @@ def finetune(model, block, core, strength, steps=STEPS, refreshes=6, seed=0):
             loss = loss_of(model, inputs, mask)
         (h,) = held.take()  # (b, t, d)
         if strength:
-            loss = loss + strength * core.penalty(h[mask])  # (n, d) -> scalar
+            push = strength * core.penalty(h[mask])  # (n, d) -> scalar
+            pushes.append(push.item())
+            loss = loss + push
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+    if pushes:
+        print(f"strength times penalty: {pushes[0]:.2f} nats at first, {pushes[-1]:.3f} at the end")
     return log, (time.perf_counter() - started) / steps
 
 
