@@ -88,7 +88,7 @@ def key(figure, axis, first, second):
 #
 # $$ P^\top = P, \qquad P^2 = U(U^\top U)U^\top = P, \qquad \mathrm{tr}\,P = \mathrm{tr}\,U^\top U = k $$
 #
-# and from these four facts:
+# and, from these, four facts:
 # 1. **Only the subspace counts** (THEORY (22)). Another basis of the same subspace, $UR$ with a rotation $R$, gives
 #    the same $P$.
 # 2. **Pythagoras.** Inside and outside are orthogonal, since $hP(I - P)h^\top = h(P - P^2)h^\top = 0$. Hence
