@@ -49,7 +49,7 @@ def arrow(axis, direction, length, colour, label):
 #
 # A probe with one class per variety has one row of weights per variety. Each row is a direction in the space of
 # states: the logit of a class is a state's extent along that row. Take the two directions in which the five rows
-# differ most (next section) and look at the states in their plane (every second one is drawn): the states of the last
+# differ most (the section after the next) and look at the states in their plane (every second one is drawn): the states of the last
 # layer, before fine-tuning and after.
 #
 # Expect the standard apart from the dialects in both pictures. Expect the dialects in one heap before, and side by
@@ -245,7 +245,7 @@ if figure := wb.new_figure(5.4, 4.4):
 # %% [markdown]
 # It is the picture of the toy: two long clouds, and the probe points across them, some 50° from $\delta$. But in all
 # 96 features it does not reach $\Sigma^{-1}\delta$ itself. That direction divides by variances close to zero, and the
-# prior $N(0, 1)$ holds such large weights back. The probe lies between the two, about 50° from either.
+# prior $N(0, 1)$ holds such large weights back. The probe is about 50° from either, and not in their plane.
 #
 # ## Angles between subspaces
 #

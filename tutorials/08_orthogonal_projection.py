@@ -331,8 +331,9 @@ for name, about, within in (("always 'dialect'", 79.2, 0.5), ("linear probe afte
 # What does that do to a cloud of states? Take four models, all at layer 1, the layer penalised by default:
 # - *pretrained*, from which the others start;
 # - *plain*: fine-tuned without a penalty;
-# - *decoupled*: the penalty on the probe's direction;
-# - *random*: the same penalty on a random direction, which is kept for the whole run.
+# - *decoupled*: the penalty on the probe's direction, refitted several times per run (tutorial 9), so there is a
+#   last one;
+# - *random*: the same penalty on a random mixture of states, kept for the whole run (not tutorial 6's untrained model).
 #
 # The picture shows one plane for all four: across, the last direction that *decoupled* penalised; upwards, the
 # direction outside it in which plain's states vary most. Guess first: how does the cloud of *decoupled* differ from
@@ -490,7 +491,7 @@ if figure := wb.new_figure(10, 3.8):
 #
 # - The whole state of *decoupled* is a third as long as that of *plain*. So is that of *random*. That of *normalised*
 #   is as long as plain's.
-# - The length inside the fresh direction is smaller than in plain by about the same factor, in both.
+# - The length inside the fresh direction is smaller than in plain by about the same factor in *decoupled*.
 # - The share of the energy halves in decoupled (0.12 % to 0.06 %) and does not fall in random (0.17 %).
 # - The direction that *random* penalised is empty; in plain it holds 4 % of the energy. Equal force, another
 #   effect.

@@ -38,8 +38,8 @@ from tinydecouple.training.gather import at_positions, collect_states, draw_exam
 # $\dot h = h - \bar h$ is a state of the chosen layer less the mean state (THEORY (27)). Why anew? The states change
 # with every training step, and with them the place where the standard lies. So the loop has two speeds (the figure of
 # the next cell):
-# - **at every step** (lower row): forward, penalty on the part inside $U$, gradient, update. $U$ stays as it is; -
-#   **at a refresh** (upper row), 8 times in these short runs (about every 85 steps; the default is 20): gather
+# - **at every step** (lower row): forward, penalty on the part inside $U$, gradient, update. $U$ stays as it is;
+# - **at a refresh** (upper row), 8 times in these short runs (about every 85 steps; the default is 20): gather
 #   states, standardise them, refit the probe, take a new $U$.
 
 # %%
@@ -263,7 +263,7 @@ if figure := wb.new_figure(9.5, 3.7):
     wb.save(figure, "09_online")
 
 # %% [markdown]
-# *Plain*, at layer 1, is below its null in the end: nothing to be seen there. *Deeper* is well above its null in the
+# *Plain*, at layer 1, is above its null at the first two refreshes and below it afterwards. *Deeper* is well above its null in the
 # first half of the run, where the subspace moves away from the penalty, and at its null in the end.
 #
 # ## The check on the model afterwards
@@ -307,8 +307,8 @@ wb.show("fresh null at layer 2, plain and deeper", [after["plain"][1], after["de
 # penalising a random one does?
 #
 # Of three differences $D_1, D_2, D_3$ with mean $\bar D$ and standard deviation $s_D$ the 95 % interval over seeds is
-# $\bar D \pm 4.30\,s_D/\sqrt 3$ (THEORY (32)). Which sign do you expect of the leakage, the share of the standard's
-# words in the output (tutorial 4)?
+# $\bar D \pm 4.30\,s_D/\sqrt 3$ (THEORY (32); 4.30 is Student's t for three values). Which sign do you expect of
+# the leakage, the share of the standard's words in the output (tutorial 4)?
 
 # %%
 found = {arm: [wb.scores(wb.translated(wb.finetuned(arm, seed))) for seed in (1, 2, 3)] for arm in logs}

@@ -114,7 +114,7 @@ def loss_of(model, inputs, mask):
 #   can flow back; it is a forward hook, a function that PyTorch calls whenever the block has run;
 # - **`core.penalty`** is the number to add to the loss.
 #
-# `block` is the module whose output is penalised.
+# `block` is the module whose output is penalised; `core` is a `Decoupler` (tutorial 9), and strength its $\lambda$.
 # - **How strong?** It goes with the size of your loss: choose the strength so that strength times penalty stays below
 #   about 0.1 nats, but for the first steps. The cell prints both.
 # - **How often a refresh?** Between 1 and 20 times in a run are usual. What counts is how many steps a basis has to
