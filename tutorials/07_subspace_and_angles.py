@@ -49,8 +49,8 @@ def arrow(axis, direction, length, colour, label):
 #
 # A probe with one class per variety has one row of weights per variety. Each row is a direction in the space of
 # states: the logit of a class is a state's extent along that row. Take the two directions in which the five rows
-# differ most (the section after the next) and look at the states in their plane (every second one is drawn): the states of the last
-# layer, before fine-tuning and after.
+# differ most (the section after the next) and look at the states in their plane (every second one is drawn): the
+# states of the last layer, before fine-tuning and after.
 #
 # Expect the standard apart from the dialects in both pictures. Expect the dialects in one heap before, and side by
 # side after: fine-tuning has taught the model to distinguish them. In numbers: the distance between the means of the

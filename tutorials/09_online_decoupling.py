@@ -263,8 +263,8 @@ if figure := wb.new_figure(9.5, 3.7):
     wb.save(figure, "09_online")
 
 # %% [markdown]
-# *Plain*, at layer 1, is above its null at the first two refreshes and below it afterwards. *Deeper* is well above its null in the
-# first half of the run, where the subspace moves away from the penalty, and at its null in the end.
+# *Plain*, at layer 1, is above its null at the first two refreshes and below it afterwards. *Deeper* is well above
+# its null in the first half of the run, where the subspace moves away from the penalty, and at its null in the end.
 #
 # ## The check on the model afterwards
 #
