@@ -20,7 +20,7 @@ from tinydecouple.evaluation.word_kinds import part_and_whole
 from tinydecouple.study import comparisons, report_tables
 from tinydecouple.study.collect import collect, columns_of, group_names, sealed
 from tinydecouple.study.collected import read_data
-from tinydecouple.study.comparisons import CLAIMS, Claim, Comparison, compare, confirmatory, judge, papers_gain
+from tinydecouple.study.comparisons import CLAIMS, Claim, Comparison, compare, confirmatory, judge, p_text, papers_gain
 from tinydecouple.study.measures import read_sentences
 from tinydecouple.study.plan import Cell, read_plan
 from tinydecouple.study.records import cell_folder
@@ -408,3 +408,7 @@ def test_a_report_of_nothing_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["study", "--report", "--data", str(tmp_path)])
     assert stopped.value.code == 2 and "no collected study in it; run --collect first" in capsys.readouterr().err
+
+
+def test_a_small_p_is_never_told_as_zero():
+    assert [p_text(p) for p in (0.04994, 5e-5, 4.9e-5, 0.0)] == ["0.0499", "0.0001", "< 0.0001", "< 0.0001"]

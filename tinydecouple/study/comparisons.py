@@ -155,3 +155,8 @@ def papers_gain(test: Comparison) -> str:
     if test.interval.high < PAPERS_GAIN:
         return "refuted"
     return "supported" if test.interval.low > 0 and test.shown > 0 else "open"
+
+
+def p_text(p: float) -> str:
+    """A p-value with four digits; a smaller one says so, since none is 0."""
+    return f"{p:.4f}" if p >= 5e-5 else "< 0.0001"

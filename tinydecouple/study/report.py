@@ -18,6 +18,7 @@ from tinydecouple.study.comparisons import (
     compare,
     confirmatory,
     judge,
+    p_text,
     papers_gain,
 )
 from tinydecouple.study.conditions import AGAIN, METHOD
@@ -172,7 +173,7 @@ def verdicts(confirming: Sequence[Setting], tests: Sequence[Comparison]) -> str:
     rows = [["claim", "setting", "difference (95 % interval)", "p, as adjusted", "verdict"]]
     for claim, setting, said, test in decided(confirming, tests):
         rows.append([claim.text, setting.name, tables.found(test),
-                     f"{test.p:.4f}{' (primary)' if test.primary else ''}", said])
+                     p_text(test.p) + (' (primary)' if test.primary else ''), said])
     for test in (t for t in tests if t.primary):
         rows.append([f"its mean gain is {PAPERS_GAIN:+.1f}, as in the paper", test.setting.name,
                      tables.found(test), "", papers_gain(test)])

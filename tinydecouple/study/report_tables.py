@@ -8,7 +8,7 @@ from tinydecouple.evaluation.report import markdown
 from tinydecouple.evaluation.significance import Interval, detectable, largest, simultaneous
 from tinydecouple.evaluation.word_kinds import KINDS, SHARED
 from tinydecouple.study.collected import Setting
-from tinydecouple.study.comparisons import DESCRIBED, DIGITS, NAMES, Comparison
+from tinydecouple.study.comparisons import DESCRIBED, DIGITS, NAMES, Comparison, p_text
 from tinydecouple.study.conditions import AGAIN, METHOD, PRIMARY
 
 MEASURES = (  # row, group, measure, digits
@@ -54,10 +54,10 @@ def differences(tests: list[Comparison]) -> list[str]:
     rows = [["second minus first: outcome", "difference", "95 % interval", "df", "p", "Holm p", "shown"]]
     for t in tests:
         name = f"{t.second} - {t.first}: {NAMES[t.outcome]}"
-        adjusted = "primary" if t.primary else "" if t.p is None else f"{t.p:.4f}"
+        adjusted = "primary" if t.primary else "" if t.p is None else p_text(t.p)
         digits = DIGITS.get(t.outcome, 2)
         rows.append([name, f"{t.interval.mean:+.{digits}f}", between(t.interval, digits), f"{t.interval.df:.1f}",
-                     "" if t.outcome in DESCRIBED else f"{t.interval.p:.4f}", adjusted,
+                     "" if t.outcome in DESCRIBED else p_text(t.interval.p), adjusted,
                      ("", "higher", "lower")[t.shown]])
     return markdown(rows)
 
@@ -98,7 +98,7 @@ def by_dialect(setting: Setting, arm: str) -> dict[str, Interval]:
 
 def dialect_table(intervals: dict[str, Interval], arm: str, first: str) -> list[str]:
     return markdown([[f"{arm} - {first}, into", "chrF++", "simultaneous 95 %", "adjusted p"],
-                     *([dialect, f"{i.mean:+.2f}", between(i), f"{i.p:.4f}"] for dialect, i in intervals.items())])
+                     *([dialect, f"{i.mean:+.2f}", between(i), p_text(i.p)] for dialect, i in intervals.items())])
 
 
 def power(tests: list[Comparison]) -> str:
