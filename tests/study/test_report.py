@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -412,3 +413,18 @@ def test_a_report_of_nothing_is_refused(tmp_path, capsys):
 
 def test_a_small_p_is_never_told_as_zero():
     assert [p_text(p) for p in (0.04994, 5e-5, 4.9e-5, 0.0)] == ["0.0499", "0.0001", "< 0.0001", "< 0.0001"]
+
+
+def test_the_committed_results_are_what_the_committed_data_say(tmp_path):
+    """RESULTS.md is made, not written; pictures need matplotlib, and a heading may hold nothing else."""
+    def text(path):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return [line for line in lines if line and line not in captions and not line.startswith(("![", "## "))]
+
+    root = Path(__file__).parents[2]
+    captions = re.findall(r"!\[(.*?)\]", (root / "tutorials" / "RESULTS.md").read_text(encoding="utf-8"))
+    write_report(root / "data_samples" / "study", tmp_path / "RESULTS.md")
+    got, expected = text(tmp_path / "RESULTS.md"), text(root / "tutorials" / "RESULTS.md")
+    for a, b in zip(got, expected):
+        assert a == b, f"got {a!r}, expected {b!r}: run study --report and commit what it writes"
+    assert len(got) == len(expected)
