@@ -206,7 +206,7 @@ def test_readme_of_the_tutorials_names_each_with_its_minutes():
         assert (ROOT / "tutorials" / picture).exists(), f"{picture} is not there"
     pictures = list((ROOT / "tutorials" / "figures").glob("*.png"))
     assert sum(p.stat().st_size for p in pictures) < 2_500_000, "the figures are over 2.5 MB in all"
-    shown = {Path(p).name for name in ("README.md", "tutorials/README.md", "tutorials/DEMO.md")
+    shown = {Path(p).name for name in ("README.md", "tutorials/README.md", "tutorials/DEMO.md", "tutorials/RESULTS.md")
              for p in re.findall(r"!\[.*?\]\((.*?)\)", (ROOT / name).read_text(encoding="utf-8"))}
     assert {p.name for p in pictures} == shown, "a committed figure is shown nowhere, or the other way round"
 
