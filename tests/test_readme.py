@@ -89,7 +89,8 @@ def test_every_further_command_runs(tmp_path):
     further = [c for c in COMMANDS if "-m tinydecouple" in c and c != COMMANDS[0]]
     assert len(further) >= 6
     for command in further:
-        few = {"probe": " --per-variety 30 --refits 2", "finetune": " --epochs 1 --refreshes 3 --probe-steps 30"}.get(command.split()[3], "")
+        few = {"probe": " --per-variety 30 --refits 2",
+               "finetune": " --epochs 1 --refreshes 3 --probe-steps 30"}.get(command.split()[3], "")
         run(command.replace(" --states", few + " --states") if "--states" in command else command + few, tmp_path)
 
 
