@@ -113,3 +113,18 @@ def test_the_norms_gradient_is_that_of_its_formula():
                          torch.autograd.grad(plain, (h, w), slope)):
         torch.testing.assert_close(got, want)
     assert torch.autograd.gradcheck(NormGradient.apply, (h, w))
+
+
+@pytest.mark.parametrize("name, full, expected", [("cuda", False, "medium"), ("auto", False, "medium"),
+                                                  ("cuda", True, "highest"), ("cpu", False, "highest")])
+def test_a_gpu_trains_in_medium_precision_unless_told_otherwise(monkeypatch, name, full, expected):
+    """PyTorch's setting, which training reads; a CPU that is picked after a GPU is precise again."""
+    before = torch.get_float32_matmul_precision()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    try:
+        torch.set_float32_matmul_precision("high")
+        device = pick_device(name, full)
+        assert device.type == ("cpu" if name == "cpu" else "cuda")
+        assert torch.get_float32_matmul_precision() == expected, f"{name}: bfloat16 where it should not be, or not"
+    finally:
+        torch.set_float32_matmul_precision(before)
