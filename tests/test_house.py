@@ -114,8 +114,9 @@ def test_a_file_fits_in_one_reading(path):
     assert widest <= most, f"{path.name}:{number} has {widest} characters, at most {most}"
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if p.name != "cli.py"], ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_only_cli_py_speaks_of_flags(path):
+@pytest.mark.parametrize("path", [p for p in FILES if p.name not in ("cli.py", "arguments.py")],
+                         ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_only_the_command_line_speaks_of_flags(path):
     """A library error names a `parameter`; the command line makes a --flag of it."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -169,7 +170,7 @@ def test_only_the_demos_arms_know_their_names():
     for path in (p for p in FILES if p.name != "conditions.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and node.value in ("plain", "decoupled", "random"):
-                allowed = ("readers.py", "subspace.py", "cli.py")  # a corpus, an estimator, a format of marks
+                allowed = ("options.py", "names.py", "arguments.py")  # a format, an estimator, a format of marks
                 assert path.name in allowed, f"{path.name}:{node.lineno} says {node.value!r}"
 
 

@@ -7,7 +7,6 @@ process at a time may write to is locked by the operating system, so the lock is
 import errno
 import json
 import os
-import secrets
 import stat
 import sys
 from collections.abc import Generator
@@ -46,7 +45,7 @@ def write(path: Path, content: str | bytes, before: Path | None = None) -> None:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         if path.exists() and not os.access(path, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}.part")
+        temporary = path.with_name(f"{TEMPORARY}{os.urandom(8).hex()}.part")
         make_folder(path.parent)
         try:
             with open(temporary, "xb") as file:

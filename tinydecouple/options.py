@@ -1,15 +1,14 @@
 """An option, said once: its default, what it means, and its range. The command line is made from these.
 
-They stand apart from what they configure, so that the command line can be read without PyTorch. A run's config.json
-is checked against the same ranges when it is read back.
+They stand apart from what they configure, so that the command line can be read without NumPy and PyTorch. A run's
+config.json is checked against the same ranges when it is read back.
 """
 
 import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from tinydecouple.method.probe import PRIORS
-from tinydecouple.method.subspace import ESTIMATORS
+from tinydecouple.method.names import PRIORS, SUBSPACES
 
 MOST = {int: 2**32 - 1, float: 1e6}  # of an option without a most of its own; every seed lies below
 TOKENS = ("target", "source", "all")
@@ -123,7 +122,7 @@ class DecoupleOptions:
                        "applies LEACE, or has a low-rank adapter per variety outside of it",
                        choices=FORMS)
     subspace: str = option("probe", "estimator of the subspace that is penalised",
-                           choices=tuple(ESTIMATORS))
+                           choices=SUBSPACES)
     frozen: bool = option(False, "keep the first refresh's subspace and mean for the whole run")
     rank: int = option(1, "dimension k of the subspace; for a probe at most classes - 1", least=1)
     refreshes: int = option(20, "refits of the probe per run (fewer if steps are few); 0: no probe",

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.method.names import SUBSPACES
 from tinydecouple.method.planted import plant
 from tinydecouple.method.probe import fit, new_probe
 from tinydecouple.method.states import standardise
@@ -212,7 +213,7 @@ def test_every_estimator_is_one_entry_of_a_dict_and_takes_the_same_call():
               "class-means": class_mean_span(h, p.y, 1), "principal-components": principal_components(h, 1),
               "random": random_subspace(12, 1, np.random.default_rng(0)),
               "random-from-states": random_from_states(h, 1, np.random.default_rng(0))}
-    assert set(ESTIMATORS) == set(direct)
+    assert set(ESTIMATORS) == set(direct) == set(SUBSPACES), "a name without a function, or the other way round"
     for name, expected in direct.items():
         got = estimator(name)(h, p.y, weights, 1, np.random.default_rng(0))
         np.testing.assert_array_equal(got, expected, err_msg=f"{name} is another function than its name says")

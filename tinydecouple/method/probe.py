@@ -40,9 +40,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tinydecouple.errors import TinyDecoupleError
+from tinydecouple.method.names import PRIORS
 from tinydecouple.method.states import check_states, check_width, warn_of_scale
 
-PRIORS = ("normal", "group-normal-jeffreys")
 K1, K2, K3 = 0.63576, 1.87320, 1.48695  # Molchanov et al. 2017
 TINY = 1e-8  # added to mu_z^2 before its logarithm
 VARIANCE_RATE = 4  # Adam's rate for log variances, which have further to go, over that for means

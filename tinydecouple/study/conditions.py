@@ -4,6 +4,7 @@ A condition of the study is an Arm whose `why` says in two sentences what it doe
 """
 
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 from tinydecouple.errors import TinyDecoupleError
@@ -33,6 +34,11 @@ def demo_arms(strength: float) -> tuple[Arm, ...]:
 
 
 DEMO = "plain,decoupled"
+PLANS = Path(__file__).parent / "plans"
+
+
+def known_plans() -> list[str]:
+    return sorted(path.stem for path in PLANS.glob("*.json"))
 
 
 def choose_arms(arms: tuple[Arm, ...], names: str) -> tuple[Arm, ...]:

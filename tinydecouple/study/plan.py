@@ -21,11 +21,9 @@ from typing import Any
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.options import MOST, PRETRAIN, DecoupleOptions, ModelOptions, TrainOptions, shown
 from tinydecouple.study.checks import check_name, check_names, is_number, read_changes, read_json, read_options
-from tinydecouple.study.conditions import CONDITIONS, Arm, apply
+from tinydecouple.study.conditions import CONDITIONS, PLANS, Arm, apply, known_plans
 from tinydecouple.study.trials import read_trials
 from tinydecouple.text.readers import CorpusOptions
-
-PLANS = Path(__file__).parent / "plans"
 
 
 @dataclass(frozen=True)
@@ -137,10 +135,6 @@ def chosen_cells(plan: Plan, setting: str | None = None, cell: Sequence[str] | N
                                         f"{', '.join(valid)}")
         cells = [c for c in cells if (c.arm.name, str(c.seed)) == tuple(cell)]
     return cells
-
-
-def known_plans() -> list[str]:
-    return sorted(path.stem for path in PLANS.glob("*.json"))
 
 
 def read_setting(name: str, said: Any, where: str) -> Setting:

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from tinydecouple.errors import TinyDecoupleError
-
-SPLITS = ("train", "dev", "test")
+from tinydecouple.text.options import SPLITS
 
 
 @dataclass(frozen=True)

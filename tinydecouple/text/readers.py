@@ -2,75 +2,28 @@
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.files import read_regular, real
-from tinydecouple.options import option
 from tinydecouple.text.assemble import complete_split, join, keep, working_dialects
 from tinydecouple.text.corpus import ParallelCorpus, check_usable, subsample, unusable
 from tinydecouple.text.family import family_corpus, region
 from tinydecouple.text.formats.common import Reading, fingerprint
 from tinydecouple.text.formats.foreign import foreign
-from tinydecouple.text.hygiene import clean, visible
-from tinydecouple.text.phrasebook.meanings import TABLES, phrasebook, phrasebook_corpus
+from tinydecouple.text.hygiene import visible
+from tinydecouple.text.options import FORMAT_NAMES, MADE, CorpusOptions, listed_paths
+from tinydecouple.text.phrasebook.meanings import phrasebook, phrasebook_corpus
 from tinydecouple.text.phrasebook.tables import FILES
 
-# The formats, each a module of this name in formats/; a path is taken for the first that recognises it.
-FORMATS = {name: import_module(f"tinydecouple.text.formats.{name}") for name in (
-    "madar",
-    "flores",
-    "tatoeba",
-    "mediawiki",
-    "plain",
-    "tsv",
-)}
+FORMATS = {name: import_module(f"tinydecouple.text.formats.{name}") for name in FORMAT_NAMES}
 NO_PIVOT = "none"
-MADE = ("phrasebook", "family")  # corpora made by rule; any other name is a file or a folder
 REGIONS = {  # of varieties known by their ISO 639-3 code; those of MADAR's cities stand in the phrasebook's tables
     "ary": "maghreb", "arq": "maghreb", "aeb": "maghreb", "ayl": "maghreb", "arz": "nile", "apd": "nile", "aec": "nile",
     "apc": "levant", "ajp": "levant", "acm": "iraq", "ayp": "iraq", "ars": "gulf", "afb": "gulf", "acw": "gulf",
     "acq": "yemen", "ayn": "yemen"}
-
-
-@dataclass(frozen=True)
-class CorpusOptions:
-    corpus: str = option("phrasebook", "phrasebook (25 Arabic cities), family (pseudo-languages), or a path: a TSV "
-                         "file, or a folder of MADAR, FLORES, MediaWiki (or several: core,skins), Tatoeba, or of "
-                         "aligned plain files (name.de, name.nds)", path=True)
-    format: str = option("auto", "format of the text at the path", choices=("auto", *FORMATS))
-    standard: str | None = option(None, "the dominant variety of text on disk; default: msa for MADAR, arb for FLORES")
-    pivot: str | None = option(None, "its variety outside the family, or none; default: English where the format "
-                               "has it")
-    varieties: str | None = option(None, "only these dialects, such as arz,ary; default: all")
-    regions: str | None = option(None, "only dialects of these regions, such as maghreb,nile; default: all")
-    lenient: bool = option(False, "skip bad rows and count them, instead of stopping at the first")
-    strip_marks: bool = option(False, "remove Arabic tatweel and diacritics")
-    per_variety: int = option(1000, "training sentences kept per dialect", least=1)
-    trickle: int = option(20, "how many of these pretraining sees", least=0)
-    noise: float = option(0.0, "share of source pieces dropped when pretraining copies the standard", least=0,
-                          most=0.9)
-    held_out: float = option(0.1, "share of keys held out for dev, and as many for test", least=0, most=0.5)
-    keys: int = option(3000, "meanings drawn from the phrasebook or the family", least=1, most=10_000_000)
-    tables: str | None = option(None, "folder of the phrasebook's tables, such as a copy that you edit; "
-                                "default: data_samples/phrasebook", path=True)
-    overlap: float = option(0.5, "share of a pseudo-dialect's words that derive from the standard's", least=0, most=1)
-    corpus_seed: int = option(1, "seed for drawing, splitting and subsampling", least=0)
-    sample_seed: int = option(0, "another seed for subsampling alone; 0: the corpus seed", least=0)
-
-    def __post_init__(self) -> None:
-        for name in ("corpus", "tables"):  # so that a run finds its corpus again from another folder
-            if (named := getattr(self, name)) not in (*MADE, None):
-                object.__setattr__(self, name, ",".join(str(real(path)) for path in listed_paths(named)))
-        for name in ("standard", "pivot", "varieties", "regions"):  # cleaned as the corpus's names are
-            if (named := getattr(self, name)) is not None:
-                object.__setattr__(self, name, clean(named)[0] or None)
-
-    @property
-    def table_folder(self) -> Path:
-        return Path(self.tables or TABLES)
 
 
 def load_corpus(options: CorpusOptions, strict: bool = True) -> ParallelCorpus:
@@ -208,11 +161,6 @@ def choose(corpus: ParallelCorpus, options: CorpusOptions) -> ParallelCorpus:
 def listed_names(text: str | None) -> list[str]:
     """The names in a list such as "arz, ary"; none of None."""
     return [name.strip() for name in (text or "").split(",") if name.strip()]
-
-
-def listed_paths(corpus: str) -> list[Path]:
-    """The path, or those in a list such as "core/i18n,skins"; a path that has a comma in its name is one path."""
-    return [Path(corpus)] if Path(corpus).exists() else [Path(part) for part in corpus.split(",") if part]
 
 
 def is_read(options: CorpusOptions, path: Path) -> bool:

@@ -19,8 +19,6 @@ from tinydecouple.files import open_regular
 from tinydecouple.text.formats.foreign import refuse_foreign
 from tinydecouple.text.hygiene import clean_name, shorten, visible
 
-SPLITS = ("train", "dev", "test")
-
 
 class Row(NamedTuple):
     """One text; where: file:line, or file: key; split: train, dev, test, or None if the corpus has no official one."""

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.text.formats.common import SPLITS, Reading, Row, one_folder
+from tinydecouple.text.formats.common import Reading, Row, one_folder
 from tinydecouple.text.hygiene import clean_name, shorten, visible
+from tinydecouple.text.options import SPLITS
 
 SHAPE = "MADAR.corpus.<City>.tsv, a file per city"
 USUAL = ("msa", "en")

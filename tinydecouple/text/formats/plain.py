@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.text.formats.common import SPLITS, Reading, Row, one_folder
+from tinydecouple.text.formats.common import Reading, Row, one_folder
 from tinydecouple.text.formats.foreign import refuse_foreign
+from tinydecouple.text.options import SPLITS
 
 SHAPE = "name.de and name.nds, a file per variety, line n the same sentence"
 USUAL = (None, "en")

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.text.formats.common import SPLITS, Reading, Row, one_path
+from tinydecouple.text.formats.common import Reading, Row, one_path
 from tinydecouple.text.formats.foreign import refuse_foreign
 from tinydecouple.text.hygiene import clean_name, shorten, visible
+from tinydecouple.text.options import SPLITS
 
 SHAPE = "a TSV file with the columns key, variety, text, or with a column per variety"
 USUAL = (None, None)

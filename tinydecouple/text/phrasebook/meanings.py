@@ -16,13 +16,11 @@ import numpy as np
 
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.text.corpus import ParallelCorpus, check_usable
+from tinydecouple.text.options import TABLES
 from tinydecouple.text.phrasebook.inflection import FORMS, GRAMMAR, arabic, attach, english
 from tinydecouple.text.phrasebook.tables import HIDDEN, Tables
 from tinydecouple.text.phrasebook.templates import read_tables
 from tinydecouple.text.splits import split_without_leaks
-
-FOLDERS = (Path(__file__).parents[3] / "data_samples" / "phrasebook", Path(__file__).parents[1] / "phrasebook_tables")
-TABLES = next((folder for folder in FOLDERS if folder.is_dir()), FOLDERS[0])  # a checkout's, or an installed package's
 
 
 @dataclass(frozen=True)
