@@ -12,6 +12,10 @@ import sys
 import pytest
 
 from tinydecouple.cli import main, parser
+from tinydecouple.corpus_command import options
+from tinydecouple.options import DecoupleOptions, ModelOptions, TrainOptions
+from tinydecouple.study.plan import read_plan
+from tinydecouple.text.readers import CorpusOptions, load_corpus
 from tinydecouple.training.pipeline import run_corpus
 
 WORDS = [f"{'abcd'[i // 10]}{'klmnopqrst'[i % 10]}" for i in range(40)]  # not numbers: these fold into one another
@@ -301,7 +305,7 @@ def test_help_shows_every_option_with_its_default():
 
 
 @pytest.mark.parametrize("command, options, expected", [
-    ("demo", [], (4000, 2, 3)), ("demo", ["--corpus", "family"], (4000, 2, 3)),
+    ("demo", [], (4000, 1, 4)), ("demo", ["--corpus", "family"], (4000, 1, 4)),
     ("demo", ["--corpus", "x.tsv"], (800, 8, 12)), ("demo", ["--corpus", "x.tsv", "--epochs", "5"], (800, 5, 12)),
     ("demo", ["--corpus", "x.tsv", "--smoke"], (800, 2, 3)),
     ("pretrain", [], (4000, 3, None)), ("pretrain", ["--corpus", "x.tsv"], (800, 12, None))])
@@ -311,6 +315,27 @@ def test_text_on_disk_has_defaults_of_its_own(monkeypatch, command, options, exp
     monkeypatch.setattr(f"tinydecouple.commands.{command}_command.__name__", f"{command}_command", raising=False)
     main([command, *options])
     assert (seen[0].vocabulary, seen[0].epochs, getattr(seen[0], "pretrain_epochs", None)) == expected
+
+
+def test_the_demo_is_a_seed_of_the_studys_under_trained_setting(monkeypatch):
+    """By default: a cell of plans/small.json, but for the arms' names. Its first seed is in RESULTS; that is tested."""
+    seen = []
+    monkeypatch.setattr("tinydecouple.commands.demo_command", seen.append)
+    main(["demo"])
+    setting = next(s for s in read_plan("small").settings if s.name == "under-trained")
+    args = seen[0]
+    assert setting.corpus == options(CorpusOptions, args) and setting.model == options(ModelOptions, args)
+    assert (setting.pretrain, setting.train) == (options(TrainOptions, args, "pretrain-"), options(TrainOptions, args))
+    assert setting.decouple == options(DecoupleOptions, args)
+
+
+@pytest.mark.parametrize("given, dialects", [([], 6), (["--regions", "nile,gulf"], 8), (["--varieties", "tun"], 1),
+                                             (["--corpus", "family", "--keys", "60"], 25), (["--smoke"], 25)])
+def test_six_cities_are_the_demos_only_where_nothing_else_is_chosen(monkeypatch, given, dialects):
+    seen = []
+    monkeypatch.setattr("tinydecouple.commands.demo_command", seen.append)
+    main(["demo", *given])
+    assert len(load_corpus(options(CorpusOptions, seen[0])).dialects) == dialects, given
 
 
 def test_python_m_is_silent_where_there_is_no_terminal(runs):

@@ -1,26 +1,40 @@
 """The arguments of each command: a function per command, which adds them to its parser."""
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
 from tinydecouple.options import PRETRAIN, DecoupleOptions, ModelOptions, TrainOptions
 from tinydecouple.parsing import add_options, number, text
-from tinydecouple.study.conditions import DEMO, demo_arms, known_plans
-from tinydecouple.text.options import SPLITS, CorpusOptions
+from tinydecouple.study.conditions import demo_arms, known_plans
+from tinydecouple.text.options import MADE, SPLITS, CorpusOptions
 
 FINETUNE = TrainOptions()  # chosen on dev, for plain fine-tuning
 ON_DISK = {"vocabulary": 800, "pretrain_epochs": 12, "epochs": 8}  # chosen on dev, for plain, of MediaWiki's messages
 ON_PATHS = "For text on disk, which is scarcer, the defaults are --vocabulary {vocabulary} "
-SMOKE = {"run": Path("runs/smoke"), "keys": 150, "per_variety": 30, "trickle": 5, "width": 32, "blocks": 3,
-         "vocabulary": 800, "epochs": 2, "learning_rate": 1e-2, "pretrain_epochs": 3,
+# the study's under-trained setting (plans/small.json), of which a demo is one seed
+SHORT = {"width": 96, "blocks": 2, "pretrain_epochs": 4, "pretrain_learning_rate": 6e-3, "pretrain_batch_tokens": 512,
+         "epochs": 1, "learning_rate": 2e-3, "batch_tokens": 512, "layer": "last"}
+SIX = {"varieties": "rab,cai,dam,bag,doh,san"}  # its cities, one of each region
+SMOKE = {"run": Path("runs/smoke"), "arms": "plain,decoupled", "keys": 150, "per_variety": 30, "trickle": 5,
+         "width": 32, "blocks": 3, "vocabulary": 800, "epochs": 2, "learning_rate": 1e-2, "pretrain_epochs": 3,
          "pretrain_learning_rate": 1e-2, "refreshes": 4}
 RUN = "directory of a pretrained or fine-tuned run"
 
 
-def demo(sub: argparse.ArgumentParser, smoke: bool, on_disk: bool) -> None:
-    """smoke, on_disk: take the defaults of a smoke run, or of text on disk."""
-    sub.add_argument("--arms", default=DEMO, help="what is compared, the first with each other one, of: " + "; ".join(
-        f"{arm.name}, {arm.why}" for arm in demo_arms(0)))
+def chosen(args: argparse.Namespace) -> str:
+    """Which defaults go with a choice of corpus: six cities, all dialects of what is made by rule, or text on disk."""
+    corpus, *others = (getattr(args, name, None) for name in ("corpus", "regions", "tables"))
+    if corpus not in (*MADE, None):
+        return "disk"
+    return "all" if corpus == "family" or any(others) else "six"
+
+
+def demo(sub: argparse.ArgumentParser, smoke: bool, choice: str) -> None:
+    """smoke: take the defaults of a smoke run.  choice: as of chosen."""
+    arms = demo_arms(0)
+    sub.add_argument("--arms", default=",".join(arm.name for arm in arms), help="what is compared, the first with each "
+                     "other one, of: " + "; ".join(f"{arm.name}, {arm.why}" for arm in arms))
     sub.add_argument("--smoke", action="store_true", help="a run of seconds, through every stage, that "
                      "learns nothing useful; then what it went through is checked: a line per check, exit code 1 if "
                      "one fails")
@@ -33,8 +47,12 @@ def demo(sub: argparse.ArgumentParser, smoke: bool, on_disk: bool) -> None:
     add_options(sub, DecoupleOptions())
     beam(sub)
     device(sub)
-    sub.set_defaults(**(SMOKE if smoke else ON_DISK if on_disk else {}))
-    sub.epilog = (ON_PATHS + "--pretrain-epochs {pretrain_epochs} --epochs {epochs}").format(**ON_DISK)
+    sub.set_defaults(**(SMOKE if smoke else {"six": SHORT | SIX, "all": SHORT, "disk": ON_DISK}[choice]))
+    pretraining = {f"pretrain_{name}": value for name, value in asdict(PRETRAIN).items()}
+    general = asdict(ModelOptions()) | asdict(FINETUNE) | pretraining | asdict(DecoupleOptions()) | ON_DISK
+    sub.epilog = ("These defaults are the study's under-trained setting, on six of the phrasebook's cities unless "
+                  "--varieties, --regions or --tables is given. For text on disk, which is scarcer, they are "
+                  + " ".join(f"--{name.replace('_', '-')} {general[name]}" for name in SHORT | ON_DISK))
 
 
 def corpus(sub: argparse.ArgumentParser) -> None:
@@ -47,13 +65,13 @@ def corpus(sub: argparse.ArgumentParser) -> None:
     add_options(sub, CorpusOptions(), without="corpus")
 
 
-def pretrain(sub: argparse.ArgumentParser, on_disk: bool) -> None:
+def pretrain(sub: argparse.ArgumentParser, choice: str) -> None:
     where(sub, "runs/pretrained")
     add_options(sub, CorpusOptions())
     add_options(sub, ModelOptions())
     add_options(sub, PRETRAIN)
     device(sub)
-    if on_disk:
+    if choice == "disk":
         sub.set_defaults(vocabulary=ON_DISK["vocabulary"], epochs=ON_DISK["pretrain_epochs"])
     sub.epilog = (ON_PATHS + "--epochs {pretrain_epochs}").format(**ON_DISK)
 

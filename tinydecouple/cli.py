@@ -13,7 +13,6 @@ import tinydecouple
 from tinydecouple import arguments
 from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.messages import flagged, say
-from tinydecouple.text.options import MADE
 
 
 class Parser(argparse.ArgumentParser):
@@ -26,18 +25,18 @@ class Parser(argparse.ArgumentParser):
         raise TinyDecoupleError(f"{message}; see {self.prog} --help")
 
 
-def parser(smoke: bool = False, on_disk: bool = False) -> argparse.ArgumentParser:
-    """smoke, on_disk: take the defaults of a smoke run, or of text on disk."""
+def parser(smoke: bool = False, choice: str = "six") -> argparse.ArgumentParser:
+    """smoke: take the defaults of a smoke run.  choice: as of arguments.chosen."""
     top = Parser(prog="tinydecouple", description=tinydecouple.__doc__)
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
 
-    def command(add: Callable[..., None], about: str, *how: bool) -> None:
+    def command(add: Callable[..., None], about: str, *how: Any) -> None:
         add(commands.add_parser(add.__name__, help=about, description=about,
                                 formatter_class=argparse.ArgumentDefaultsHelpFormatter), *how)
 
-    command(arguments.demo, "everything: corpus, pretraining, fine-tuning of each arm, a table", smoke, on_disk)
+    command(arguments.demo, "everything: corpus, pretraining, fine-tuning of each arm, a table", smoke, choice)
     command(arguments.corpus, "show a corpus: counts, distance to the standard, examples; or write it as TSV")
-    command(arguments.pretrain, "train tokeniser and model so that the standard is dominant", on_disk)
+    command(arguments.pretrain, "train tokeniser and model so that the standard is dominant", choice)
     command(arguments.finetune, "fine-tune a pretrained run on standard and dialects, with the penalty "
             "or, at strength 0, without")
     command(arguments.translate, "translate standard input, one sentence per line, to standard output")
@@ -67,8 +66,8 @@ def main(argv: list[str] | None = None) -> None:
                 raise TinyDecoupleError(f"{given[:40]!a}: no operating system takes such an argument")
         smoke = "--smoke" in argv
         args = parser(smoke).parse_args(argv)
-        if getattr(args, "corpus", MADE[0]) not in MADE:
-            args = parser(smoke, on_disk=True).parse_args(argv)
+        if (choice := arguments.chosen(args)) != "six":
+            args = parser(smoke, choice).parse_args(argv)
         # imported only now, since --help can do without PyTorch, and these two, too
         apart = {"corpus": "corpus_command", "assignment": "coursework.desk"}
         module = import_module(f"tinydecouple.{apart.get(args.command, 'commands')}")

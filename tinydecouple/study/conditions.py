@@ -21,10 +21,7 @@ class Arm:
 
 
 def demo_arms(strength: float) -> tuple[Arm, ...]:
-    """The demo's arms; strength: lambda of those that penalise. The first is what the others are compared with.
-
-    The demo runs DEMO of them unless told: the third fine-tuning takes minutes more.
-    """
+    """The demo's arms; strength: lambda of those that penalise. The first is what the others are compared with."""
     return (
         Arm("plain", "fine-tuning alone, observed by the probe"),
         Arm("decoupled", "penalises the standard's subspace, refreshed online", {"strength": strength}),
@@ -33,7 +30,6 @@ def demo_arms(strength: float) -> tuple[Arm, ...]:
     )
 
 
-DEMO = "plain,decoupled"
 PLANS = Path(__file__).parent / "plans"
 
 
