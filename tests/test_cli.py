@@ -252,6 +252,8 @@ def test_every_option_of_a_demo_reaches_its_stage(smoke):
         for row in read("scores.json")["rows"]:
             assert row["scores"][name] == pytest.approx(scores["directions"][row["name"]]["chrf++"]), \
                 f"the table's {name} is not what {name} scored"
+        for row in read("scores.json")["leakage"]:
+            assert row["scores"][name] == pytest.approx(scores["directions"][row["name"]]["leakage_percent"]), name
     assert len(set(starts.values())) == 1, f"arms start from other weights or another batch: {starts}"
     rows = (smoke[0] / "plain" / "test" / "translations.tsv").read_text(encoding="utf-8").splitlines()[1:]
     assert {row.split("\t")[2] for row in rows} == set(run_corpus(smoke[0] / "plain").keys("test"))

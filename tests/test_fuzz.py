@@ -164,7 +164,8 @@ def log(rng, folder, whole):
 
 def scores(rng, folder, whole):
     entry = {"name": "a", "scores": {"copy": 1.0, "one": 2.0, "two": 3.0}}
-    result = {"rows": [entry], "means": [entry | {"intervals": {"two": [0.0, 1.0]}}], "shares": [entry], "keys": 3}
+    result = {"rows": [entry], "leakage": [entry], "means": [entry | {"intervals": {"two": [0.0, 1.0]}}],
+              "shares": [entry], "keys": 3}
     data = json.dumps(spoil(copy.deepcopy(result), rng)).encode()
     (folder / "scores.json").write_bytes(mutated(data, rng) if rng.random() < 0.3 else data)
     read_result(folder / "scores.json", ["one", "two"])

@@ -96,7 +96,12 @@ def test_a_verdict_follows_its_interval():
 
 def test_rows_of_dialects(corpus, result):
     text = report.dialect_rows(result)
-    assert list(rows_of(text)) == ["chrF++", *(f"std -> {d}" for d in corpus.dialects)]
+    assert list(rows_of(text)) == ["chrF++ (leakage, %)", *(f"std -> {d}" for d in corpus.dialects)]
+    for e, leaked in zip(result["rows"], result["leakage"]):
+        shown = [f"{e['scores'][name]:.1f} ({leaked['scores'][name]:.1f})" for name in e["scores"]]
+        assert rows_of(text)[e["name"]] == shown, "leakage of another dialect, or of another system?"
+    assert np.mean([e["scores"]["plain"] for e in result["leakage"]]) == pytest.approx(
+        result["shares"][-1]["scores"]["plain"]), "the mean of the dialects' leakages"
 
 
 def test_one_system_beside_copying(systems, corpus):
@@ -145,16 +150,18 @@ def test_pictures_hold_the_numbers_of_table_and_log(result, tmp_path):
     pytest.importorskip("matplotlib")
     from matplotlib.figure import Figure
 
-    left, right = figures.gains(Figure(), result).axes
+    left, middle, right = figures.gains(Figure(), result).axes
     assert [line.get_label() for line in left.lines] == ["copy", "plain", "decoupled", "again"]
-    assert len(right.patches) == 2 * (len(result["rows"]) + 1), "a bar per dialect and arm, and one for the mean"
+    assert len(middle.patches) == 2 * (len(result["rows"]) + 1), "a bar per dialect and arm, and one for the mean"
     assert list(left.lines[1].get_xdata()) == pytest.approx(
         [e["scores"]["plain"] for e in [*result["rows"], result["means"][0]]])
     entries = [*result["rows"], result["means"][0]]
     gains = [e["scores"][arm] - e["scores"]["plain"] for arm in ("decoupled", "again") for e in entries]
-    assert [bar.get_width() for bar in right.patches] == pytest.approx(gains), "a bar is an arm less the first"
-    assert [list(line.get_xdata()) for line in right.lines[:2]] == \
+    assert [bar.get_width() for bar in middle.patches] == pytest.approx(gains), "a bar is an arm less the first"
+    assert [list(line.get_xdata()) for line in middle.lines[:2]] == \
         [pytest.approx(result["means"][0]["intervals"][arm]) for arm in ("decoupled", "again")]
+    leaked = [e["scores"]["plain"] for e in [*result["leakage"], result["shares"][1]]]
+    assert list(right.lines[0].get_xdata()) == pytest.approx(leaked), "leakage of each dialect, and its mean"
     log = [{"step": i, "loss": 5.0 - i, "penalty": 1.0, "penalty_by_layer": {"1": 0.6, "3": 0.4}, "strength": 0.1}
            for i in range(4)]
     log += [{"step": step, "refresh": step, "layer": layer, "code_bits": layer / 10, "null_bits": 1 + layer / 10,
@@ -191,5 +198,5 @@ def test_the_report_says_which_dialects_beat_copying():
     """A score that copying has too beats nothing."""
     rows = [{"name": f"std -> {d}", "scores": {"copy": 30.0, "plain": score}}
             for d, score in (("a1", 40.0), ("a2", 20.0), ("a3", 31.0), ("a4", 30.0), ("a5", 35.0))]
-    text = report.dialect_rows({"rows": rows})
+    text = report.dialect_rows({"rows": rows, "leakage": rows})
     assert "plain beats copying into 3 of 5 dialects, not into a2, a4." in " ".join(text.split())

@@ -23,7 +23,7 @@ def draw(run: Path, result: dict[str, Any], arms: dict[str, Path]) -> list[Path]
         from matplotlib.figure import Figure
     except ImportError:
         return []
-    figures = {"gains": gains(Figure(figsize=(8, 7), layout="constrained"), result),
+    figures = {"gains": gains(Figure(figsize=(9, 2.5 + 0.25 * len(result["rows"])), layout="constrained"), result),
                "training": training(Figure(figsize=(10, 6), layout="constrained"), arms)}
     return save(run / "figures", figures)
 
@@ -100,15 +100,18 @@ def draw_probing(folder: Path, layers: dict[int, dict[str, Any]], names: list[st
 
 
 def gains(figure: Any, result: dict[str, Any]) -> Any:
-    """A line per dialect: copying and every arm on one axis, each arm's difference to the first on another."""
-    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
+    """A line per dialect: chrF++ of copying and of every arm, each arm's difference to the first, and leakage."""
+    left, middle, right = figure.subplots(1, 3, sharey=True, width_ratios=(3, 2, 2))
     primary = result["means"][0]
     entries = [*result["rows"], primary]
+    leaked = [*result["leakage"], result["shares"][-1]]
     y = np.arange(len(entries))
     copy, first, *others = primary["scores"]
     for system, marker, colour in zip(primary["scores"], "xoDs^v*P", ("tab:gray", *COLOURS)):
         left.plot([e["scores"][system] for e in entries], y, marker, label=system, markersize=5, fillstyle="none",
                   color=colour)
+        if system != copy:
+            right.plot([e["scores"][system] for e in leaked], y, marker, markersize=5, fillstyle="none", color=colour)
     left.set_yticks(y, [e["name"] for e in entries])
     left.invert_yaxis()
     left.set_xlabel("chrF++, test")
@@ -117,10 +120,13 @@ def gains(figure: Any, result: dict[str, Any]) -> Any:
     height = 0.8 / max(1, len(others))
     for i, (other, colour) in enumerate(zip(others, COLOURS[1:])):
         at = y + (i - (len(others) - 1) / 2) * height
-        right.barh(at, [e["scores"][other] - e["scores"][first] for e in entries], height, color=colour, alpha=0.7)
-        right.plot(primary["intervals"][other], [at[-1]] * 2, color="black", linewidth=2)
-    right.axvline(0, color="black", linewidth=0.8)
-    right.set_xlabel(f"minus {first}\n(black: 95 % interval)")
+        middle.barh(at, [e["scores"][other] - e["scores"][first] for e in entries], height, color=colour, alpha=0.7)
+        middle.plot(primary["intervals"][other], [at[-1]] * 2, color="black", linewidth=2)
+    middle.axvline(0, color="black", linewidth=0.8)
+    middle.set_xlabel(f"chrF++, minus {first}\n(black: 95 % interval)")
+    right.set_xlabel("leakage, %: the standard's\nwords in dialect output")
+    right.set_xlim(left=0)
+    right.grid(axis="x", alpha=0.3)
     return figure
 
 
@@ -154,5 +160,5 @@ def training(figure: Any, arms: dict[str, Path]) -> Any:
     for axis, title in zip(axes, titles):
         axis.set(xlabel="step", title=title)
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=8)
+        axis.legend(fontsize=8, framealpha=0.5)
     return figure

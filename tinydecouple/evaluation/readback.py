@@ -26,10 +26,12 @@ def read_result(path: Path, systems: list[str]) -> dict[str, Any]:
         damaged(path, f"JSON does not parse: {type(error).__name__}")
     if not isinstance(result, dict):
         damaged(path, "no object")
-    for part in ("rows", "means", "shares"):
+    for part in ("rows", "leakage", "means", "shares"):
         entries = result.get(part)
         if not isinstance(entries, list) or not entries or not all(_is_entry(entry, systems) for entry in entries):
             damaged(path, f"{part}: expected names with a score for each of {', '.join(systems)}")
+    if [entry["name"] for entry in result["rows"]] != [entry["name"] for entry in result["leakage"]]:
+        damaged(path, "leakage: expected the directions of rows")
     for entry in result["means"]:
         intervals = entry.get("intervals")
         if not isinstance(intervals, dict) or not set(systems[1:]) <= set(intervals) or not all(

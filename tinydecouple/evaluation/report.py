@@ -36,9 +36,9 @@ def compare(systems: dict[str, list[Direction]], corpus: ParallelCorpus, seed: i
     """What the tables show, as numbers: copying beside any number of systems, each against the first.
 
     systems: name -> translations of the same sentences.
-    Returns rows (one per dialect, standard -> dialect, in chrF++), means (macro means of each group of directions) and
-    shares (exact match and leakage in percent, means over standard -> dialect): each a list of {name, scores by
-    system}; a mean also has intervals, by system: 95 % for that system minus the first.
+    Returns rows and leakage (one per dialect, standard -> dialect, in chrF++ and in percent), means (macro means of
+    each group of directions) and shares (exact match and leakage in percent, means over standard -> dialect): each a
+    list of {name, scores by system}; a mean also has intervals, by system: 95 % for that system minus the first.
     """
     grouped = {name: group(s, corpus.standard, corpus.pivot)
                for name, s in {COPY: copied(next(iter(systems.values()))), **systems}.items()}
@@ -54,9 +54,9 @@ def compare(systems: dict[str, list[Direction]], corpus: ParallelCorpus, seed: i
         means.append(entry(label, [mean_chrf(g[name]) for g in grouped.values()]))
         means[-1]["intervals"] = {other: paired_bootstrap(grouped[first][name], grouped[other][name],
                                                           np.random.default_rng(seed)) for other in others}
-    same_direction = zip(*(g[into] for g in grouped.values()))
+    same_direction = list(zip(*(g[into] for g in grouped.values())))
     return {"rows": [entry(d[0].name, [chrf(one.statistics.sum(axis=0)) for one in d]) for d in same_direction],
-            "means": means,
+            "leakage": [entry(d[0].name, map(leakage, d)) for d in same_direction], "means": means,
             "shares": [entry(name, [np.mean([measure(d) for d in g[into]]) for g in grouped.values()])
                        for name, measure in (("exact match, %", exact_match), ("leakage, %", leakage))],
             "keys": len({k for d in grouped[COPY][into] for k in d.keys}), "signature": signature()}
@@ -103,10 +103,11 @@ def verdict(mean: dict[str, Any], first: str, other: str) -> str:
 
 
 def dialect_rows(result: dict[str, Any]) -> str:
-    """One row per dialect, and which dialects each system beats copying into."""
+    """One row per dialect, leakage in brackets, and which dialects each system beats copying into."""
     systems = list(result["rows"][0]["scores"])
-    rows = [["chrF++", *systems]] + [[e["name"], *(f"{score:.1f}" for score in e["scores"].values())]
-                                     for e in result["rows"]]
+    rows = [["chrF++ (leakage, %)", *systems]]
+    for e, leaked in zip(result["rows"], result["leakage"]):
+        rows.append([e["name"], *(f"{e['scores'][name]:.1f} ({leaked['scores'][name]:.1f})" for name in systems)])
     note = ""
     for system in systems:
         behind = [e["name"].split(" -> ")[1] for e in result["rows"] if e["scores"][system] <= e["scores"][COPY]]

@@ -127,7 +127,8 @@ def seconds(log: list[dict[str, Any]]) -> float:
 
 
 def is_score(cell: str) -> bool:
+    """A number, and another in brackets."""
     try:
-        return math.isfinite(float(cell))
+        return all(math.isfinite(float(part)) for part in cell.removesuffix(")").split(" (", 1))
     except ValueError:
         return False
