@@ -30,8 +30,9 @@ BUDGETS = {  # lines per folder
     # until the tutorials asked for functions of their own; 2,500 until a trial showed which mistakes need a name
     # 7,000 until it measured its own speed and inferred over seeds and templates; 8,000 until there was coursework;
     # 11,000 until there was a study; 12,400 until its eight variants were built; 12,600 until it had a report; 13,900
-    # until a run could be watched; 14,600 until the tutorials' own tasks
-    "tinydecouple": 15200}
+    # until a run could be watched; 14,600 until the tutorials' own tasks; 15,200 until each command's arguments were a
+    # function and chrF between varieties read each text once
+    "tinydecouple": 15300}
 COLUMNS = {"method": 100, "training": 100, "model": 100}  # where people come to read; 120 elsewhere
 WORDS = {  # a word that is not ours -> ours
     r"high(er)?-resource|dominant language": "standard",

@@ -8,7 +8,6 @@ from itertools import islice
 from typing import TypeVar
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.evaluation import figures
 from tinydecouple.files import write
 from tinydecouple.messages import say
 from tinydecouple.text.corpus import write_tsv
@@ -40,8 +39,11 @@ def corpus_command(args: argparse.Namespace) -> None:
         return
     matrix = distances(corpus, every=args.figure is not None or len(corpus.varieties) <= MANY)
     print(summary(corpus, matrix, lambda variety: region_of(chosen, corpus.standard, variety)))
-    if args.figure and not figures.draw_distances(args.figure, matrix, list(corpus.varieties)):
-        raise TinyDecoupleError("a picture needs matplotlib; pip install matplotlib")
+    if args.figure:
+        from tinydecouple.evaluation.figures import draw_distances  # which a table can do without
+
+        if not draw_distances(args.figure, matrix, list(corpus.varieties)):
+            raise TinyDecoupleError("a picture needs matplotlib; pip install matplotlib")
 
 
 def show(chosen: CorpusOptions, key: str) -> str:

@@ -7,6 +7,8 @@ only: sacrebleu reads the texts once, and thousands of scores follow in one arra
 import numpy as np
 from sacrebleu.metrics import CHRF
 
+from tinydecouple.text.chrf import chrf, precision_recall  # noqa: F401  (of what is counted here)
+
 METRIC = CHRF(word_order=2)  # chrF++
 
 
@@ -17,25 +19,6 @@ def statistics(outputs: list[str], references: list[str]) -> np.ndarray:
     sentences by this private method only; its public ones give scores.
     """
     return np.array(METRIC._extract_corpus_statistics(outputs, [references]), dtype=np.int64).reshape(-1, 24)
-
-
-def precision_recall(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Precision and recall of n-grams, 0 to 1 each: (..., 24) summed statistics to two arrays (...).
-
-    Each is a mean over the orders of which both sides have n-grams; 0 where there is no such order.
-    """
-    counts = np.asarray(sums, dtype=np.float64)
-    output, reference, both = counts[..., 0::3], counts[..., 1::3], counts[..., 2::3]  # (..., 24) -> (..., 8) each
-    counted = (output > 0) & (reference > 0)
-    orders = np.maximum(counted.sum(axis=-1), 1)
-    return tuple((both / np.where(counted, side, np.inf)).sum(axis=-1) / orders for side in (output, reference))
-
-
-def chrf(sums: np.ndarray) -> np.ndarray:
-    """chrF++, 0 to 100: (..., 24) summed statistics to scores (...); sacrebleu's formula, THEORY (31), beta = 2."""
-    precision, recall = precision_recall(sums)
-    weighted = 4 * precision + recall
-    return 100 * 5 * precision * recall / np.where(weighted > 0, weighted, 1)
 
 
 def length_ratio(sums: np.ndarray) -> np.ndarray:

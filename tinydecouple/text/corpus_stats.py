@@ -1,14 +1,15 @@
 """What a corpus holds, in numbers: counts, lengths, how much is the standard's, how far apart the varieties are."""
 
+from collections import Counter
 from collections.abc import Callable
 from itertools import combinations, islice
 from typing import Any
 from zlib import crc32
 
 import numpy as np
-from sacrebleu.metrics import CHRF
 from tqdm import tqdm
 
+from tinydecouple.text.chrf import ORDERS, chrf, matches, ngrams
 from tinydecouple.text.corpus import SPLITS, ParallelCorpus, unusable
 
 MOST = 100  # keys of a pair of varieties that their distance is measured on
@@ -24,15 +25,23 @@ def distances(corpus: ParallelCorpus, most: int = MOST, every: bool = True) -> n
     dialects whose letters resemble it most. The others are NaN, and so is a pair that shares no key.
     (v, v), in the order of corpus.varieties; the later variety is the reference.
     """
-    names, score = corpus.varieties, CHRF()
+    names = corpus.varieties
+    pairs = list(combinations(range(len(names)), 2)) if every else _near_pairs(corpus, most)
+    counts = np.zeros((len(pairs), 3 * ORDERS), dtype=np.int64)
+    keys = [0] * len(pairs)
+    for row in tqdm(corpus.texts.values(), desc="distances", disable=None, leave=False):
+        wanted = [p for p, (i, j) in enumerate(pairs) if keys[p] < most and names[i] in row and names[j] in row]
+        grams = {i: ngrams(row[names[i]]) for i in {i for p in wanted for i in pairs[p]}}
+        for p in wanted:
+            keys[p] += 1
+            counts[p] += matches(*(grams[i] for i in pairs[p]))
+        if min(keys, default=most) == most:
+            break
     matrix = np.full((len(names), len(names)), np.nan)
     np.fill_diagonal(matrix, 100)
-    pairs = list(combinations(range(len(names)), 2)) if every else _near_pairs(corpus, most)
-    for i, j in tqdm(pairs, desc="distances", disable=None, leave=False):
-        rows = list(islice((row for row in corpus.texts.values() if names[i] in row and names[j] in row), most))
-        if rows:
-            matrix[i, j] = matrix[j, i] = score.corpus_score([row[names[i]] for row in rows],
-                                                             [[row[names[j]] for row in rows]]).score
+    for (i, j), n, score in zip(pairs, keys, chrf(counts)):
+        if n:
+            matrix[i, j] = matrix[j, i] = score
     return matrix
 
 
@@ -65,8 +74,9 @@ def describe(corpus: ParallelCorpus, matrix: np.ndarray) -> list[dict[str, Any]]
         others = [j for j, name in enumerate(names) if name not in (variety, corpus.standard, corpus.pivot)
                   and not np.isnan(matrix[i, j])]
         nearest = max(others, key=lambda j: matrix[i, j], default=None)
+        counted = Counter(corpus.split[key] for key, row in corpus.texts.items() if variety in row)
         described.append({
-            "variety": variety, **{split: len(corpus.keys(split, variety)) for split in SPLITS},
+            "variety": variety, **{split: counted[split] for split in SPLITS},
             "characters": float(np.mean([len(row[variety]) for row in rows])) if rows else 0.0,
             "with_standard": len(shared),
             "same_percent": 100 * sum(row[variety] == row[corpus.standard] for row in shared) / max(1, len(shared)),

@@ -97,7 +97,7 @@ def _holders(texts: dict[str, dict[str, str]]) -> dict[str, list[int]]:
     """Folded text -> the places in texts of the keys that hold it, each once, ascending."""
     holders: dict[str, list[int]] = {}
     for k, row in enumerate(texts.values()):
-        for folded in dict.fromkeys(map(fold, row.values())):
+        for folded in dict.fromkeys(map(fold, dict.fromkeys(row.values()))):
             if folded:
                 holders.setdefault(folded, []).append(k)
     return holders

@@ -76,7 +76,7 @@ def _words(tables: Tables, meaning: Meaning, variety: str) -> str:
             words.append(part)
             continue
         name = meaning.values.get(part.name, part.name)
-        ref = _agreeing(tables, meaning, part.ref, variety)
+        ref = _agreeing(tables, meaning, part.ref, variety) if part.ref else ""
         if variety == "en":
             if part.form == "with":
                 ref = english(lexicon[meaning.values[part.ref]], "", "")
@@ -99,10 +99,15 @@ def _agreeing(tables: Tables, meaning: Meaning, ref: str, variety: str) -> str:
     value = meaning.values.get(ref, ref)
     if value in HIDDEN:
         return HIDDEN[value][zlib.crc32(f"{meaning.key} {ref}".encode()) % 2]
-    if value in tables.lexicon and not value.startswith("num-"):
-        forms = tables.lexicon[value].forms[variety if variety != "en" else "msa"]
-        return "3sf" if "f" in forms[1:] else "3sm"
-    return value
+    return _person(tables, variety if variety != "en" else "msa", value)
+
+
+@cache
+def _person(tables: Tables, variety: str, value: str) -> str:
+    """The person of a concept, which follows from its gender; any other value as it is."""
+    if value not in tables.lexicon or value.startswith("num-"):
+        return value
+    return "3sf" if "f" in tables.lexicon[value].forms[variety][1:] else "3sm"
 
 
 def _tidy(text: str, variety: str) -> str:
@@ -110,7 +115,7 @@ def _tidy(text: str, variety: str) -> str:
 
     text: any number of lines, each tidied by itself.
     """
-    text = re.sub(r" +(?=[،,.?؟!\n]|$)|(?<![^\n]) +", "", re.sub(r" +", " ", text))
+    text = re.sub(r" (?=[،,.?؟!\n])", "", re.sub(r"  +", " ", f"\n{text}\n")).replace("\n ", "\n")[1:-1]
     text = text.replace("+", "")  # the mark of an adjective in a noun's cell
     if variety == "en":
         return re.sub(r"(?m)(^|[.?!] )([a-z])", lambda m: m.group().upper(), text)
