@@ -276,14 +276,14 @@ def test_smoke_goes_through_every_stage_and_shows_its_result_again(smoke, capsys
 
 
 @pytest.mark.parametrize("option, says", [
-    (["--layer", "9"], "--layer 9: the model has layers 0 (embedding) to 4"),
+    (["--layer", "9"], "--layer 9: the model has layers 0 (embedding) to 2"),
     (["--rank", "2"], "--rank 2: expected 1 to 1"),
     (["--strength", "inf"], "argument --strength: inf is not within 0"),
     (["--labels", "all-varieties", "--rank", "9", "--width", "8"], "--rank 9: states of width 8 allow 1 to 8"),
     (["--layer", "1,1"], "--layer '1,1': layer 1 is named twice"),
     (["--arms", "plain,weighted"], "--arms 'weighted' is unknown; expected some of plain, decoupled, random"),
     (["--subspace", "svd"], "choose from 'probe', 'standard-row'"),
-    (["--heads", "3"], "--width 128 over --heads 3"),
+    (["--heads", "5"], "--width 96 over --heads 5"),
     (["--vocabulary", "200"], "--vocabulary 200 is too small"),
     (["--refreshes", "0"], "use finetune for a run without a probe"),
 ])
