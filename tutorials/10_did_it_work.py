@@ -398,4 +398,5 @@ print("tutorial 10: all assertions hold")
 # Answers, one at a time: `python tutorials/hint.py 10.1`; in a notebook `wb.hint("10.1")`. Try first.
 #
 # ## Where to read next
-# `tinydecouple/evaluation/significance.py`; DEMO.md's second table, of 25 dialects and a larger model; THEORY section 12 for what is still open. Then bring your own varieties: `your_own_corpus.md`.
+# `tinydecouple/evaluation/significance.py`; DEMO.md's second table, of 25 dialects and a larger model; THEORY section
+# 12 for what is still open. Then bring your own varieties: `your_own_corpus.md`.
