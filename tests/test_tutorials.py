@@ -54,6 +54,24 @@ def test_it_runs_in_smoke_mode_and_out_of_order(folder, script):
     assert not (folder / "runs" / "tutorials").exists(), "smoke mode wrote to the runs of the real experiment"
 
 
+def test_a_tutorial_takes_smoke_and_refuses_what_it_does_not_know(folder):
+    """A word that is swallowed starts the full run, which takes minutes; here the full run is what is asked for."""
+    code = "import sys; sys.argv = ['01_a.py', *sys.argv[2:]]; sys.path.insert(0, 'tutorials'); " \
+           "import workbench as wb; print(wb.SMOKE, wb.RUNS.name)"
+
+    def start(*words):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "TINYDECOUPLE_SMOKE": "0"}
+        return subprocess.run([sys.executable, "-c", code, "-", *words], cwd=folder, capture_output=True, text=True,
+                              encoding="utf-8", env=environment)
+
+    assert start("--smoke").stdout == "True tutorials-smoke\n", start("--smoke").stderr[-500:]
+    for words in (("--somke",), ("--smoke", "--fast"), ("smoke",)):
+        done, unknown = start(*words), words[-1]
+        assert done.returncode == 2 and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr, done
+        assert repr(unknown) in done.stderr and "--smoke" in done.stderr, f"got {done.stderr!r} for {words}"
+    assert start().stdout == "False tutorials\n"
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda s: s.name)
 def test_its_form(script):
     """Header, cells, exercises with answers, theory that exists: what a reader finds in each."""

@@ -11,6 +11,7 @@
 # **Time**: 3 minutes of computing, 25 minutes of reading. **Difficulty**: medium; the judgement is the hard part.
 
 # %%
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -29,8 +30,8 @@ from tinydecouple.text.readers import load_corpus
 # The claim: *taking states out of the standard's subspace improves generation in the dialects.* A gain of "decoupled"
 # over "plain" would also be there
 # - **if any push on the states helped**, as noise and penalties of many kinds do. Control: the same penalty at the
-#   same strength on a *random* direction, drawn from the states' own covariance. By THEORY (28) the gradient of
-#   $\|\dot hU\|$ has length 1 for every $U$: equal $\lambda$ is equal force;
+#   same strength on one *random* direction: a sum of centred states with random weights, so it leans to where states
+#   vary most. By THEORY (28) the gradient of $\|\dot hU\|$ has length 1 for every $U$: equal $\lambda$ is equal force;
 # - **if it were enough that the standard counts less.** The paper's gain comes at the standard's expense. Control:
 #   no subspace at all, the loss on the standard's tokens merely weighted by 0.3 (THEORY (5), `--standard-weight
 #   0.3`);
@@ -101,14 +102,12 @@ def report(name: str, found: dict[str, tuple[float, float, float]], expected: fl
 
 
 gain = {arm: compared(arm, "plain") for arm in ARMS[1:]}
-for arm, expected in (("decoupled", 0.85), ("random", 1.75), ("normalised", 0.6), ("weighted", 3.7)):
+for arm, expected in (("decoupled", 1), ("random", 1.7), ("normalised", 0.7), ("weighted", 3.1)):
     report(f"{arm} less plain, standard to dialects", gain[arm], expected)
 
 # %% [markdown]
 # The interval over seeds is several times as wide as the one over keys for some arms, and hardly as wide for others:
-# three differences say little about their own spread. How unsure the width is could be seen by accident: when the
-# norm was summed in another order, and nothing else changed, random less plain went from 1.8 ± 0.8 to 1.7 ± 5.8 over
-# seeds. That is not a flaw of the formula but the price of three seeds.
+# three differences say little about their own spread. That is not a flaw of the formula but the price of three seeds.
 #
 # ## The question that matters: is the *standard's* direction special?
 #
@@ -122,9 +121,9 @@ for arm, expected in (("decoupled", 0.85), ("random", 1.75), ("normalised", 0.6)
 
 # %%
 special, shorter = compared("decoupled", "random"), compared("decoupled", "normalised")
-report("decoupled less random, standard to dialects", special, -0.9)
+report("decoupled less random, standard to dialects", special, -0.7)
 report("decoupled less normalised, standard to dialects", shorter, 0.25)
-report("weighted less decoupled, standard to dialects", compared("weighted", "decoupled"), 2.9)
+report("weighted less decoupled, standard to dialects", compared("weighted", "decoupled"), 2.1)
 cost = {arm: compared(arm, "plain", "dialect -> msa") for arm in ARMS[1:]}
 for arm, expected in (("decoupled", 0), ("random", 0), ("normalised", 0.1), ("weighted", -3.2)):
     wb.show(f"{arm} less plain, dialects to standard", cost[arm]["keys"][0], expected, 1, "chrF++")
@@ -214,8 +213,15 @@ for arm, into, back in (("penalty", 0.95, -2.4), ("random", -0.75, -1.4), ("weig
             "chrF++")
 
 # %% [markdown]
-# The whole profile: *penalty* gains about a point over plain, into the standard it loses more than two, and *random*
-# falls below plain in the mean. But look at what *plain* is here: worse than copying its source.
+# The whole profile, on dev, where these arms were found:
+#
+# | differences to plain | penalty, into the dialects | penalty, into the standard | random, into the dialects |
+# |---|---|---|---|
+# | the paper | about +2 | falls | below plain |
+# | trained through (*decoupled*) | no gain shown | about 0 | about +1.7 |
+# | under-trained | about +1 | about -2.4 | about -0.8 |
+#
+# But look at what *plain* is here: worse than copying its source.
 #
 # ## What is that gain made of?
 #
@@ -297,7 +303,8 @@ if figure := wb.new_figure(9, 3.4):
 # fewer are *wrong words of dialects*: where the model does not know the word, it now falls back on the standard's,
 # which often shares letters with the right one. And its outputs are shorter, so that precision rises and recall does
 # not. Cut to the length of their references, most of the gain is gone. chrF++ pays for both, and for neither would a
-# speaker of Rabat's dialect.
+# speaker of Rabat's dialect. The two need not go together: *weighted* is as short and as precise, and leaks no more
+# than plain.
 #
 # Two limits. The cut favours precision, so it does not prove that length is the cause. And this is one small setting,
 # chosen because the profile appears in it; whether the paper's own gain is of this kind, nobody can say without its
@@ -343,17 +350,29 @@ print(f"Under-trained, the penalised model says {'fewer' if less else 'more'} of
 # %% [markdown]
 # ## The study
 #
-# This tutorial asks with four cities, one pretraining and three seeds. `python -m tinydecouple study` asks the same
-# with every control and eight seeds, by a protocol that was written before its test keys were read (PROTOCOL.md). If
-# its report lies beside this file, the next cell prints its tables; where they differ from what you have seen here,
-# believe them rather than this.
+# This tutorial asks with four cities, one pretraining and three seeds. `python -m tinydecouple study` asks again with
+# more controls, eight seeds and fresh keys, by a protocol that was written before those keys were read (PROTOCOL.md).
+# **It contradicts the section on under-training.** In its under-trained setting the gain did not come back: the
+# penalised model is *below* plain into the dialects. The rest came back: leakage rises, the standard pays, and a fresh
+# probe needs a longer code to find the standard. One thing differs: there *plain* is better than copying its source.
+#
+# The next cell prints the verdicts of its report, [RESULTS.md](RESULTS.md). Believe them rather than this tutorial.
 
 # %%
-report_file = wb.ROOT / "tutorials" / "RESULTS.md"
+report_file, study = wb.ROOT / "tutorials" / "RESULTS.md", {}
 if report_file.exists():
-    for line in report_file.read_text(encoding="utf-8").splitlines():
-        if line.startswith(("#", "|")):
+    results = report_file.read_text(encoding="utf-8")
+    for line in results.split("\n## In short\n")[1].split("\n## ")[0].splitlines():
+        if line.startswith(("-", "|")):
             print(line)
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 5 and cells[1] == "under-trained":  # claim, setting, difference (interval), p, verdict
+            low, high = cells[2].split("(")[1].rstrip(")").split(" to ")
+            study[cells[0]] = float(low), float(high)
+    plain_there = re.search(r"^### .*under-trained$.*?^\| chrF\+\+ into the dialects +\| +([\d.]+)", results,
+                            re.M | re.S)
+    copying_there = re.search(r"^\| [\w-]+, under-trained .*\| +([\d.]+) \|$", results, re.M)
+    print(f"under-trained in the study: plain {plain_there[1]}, copying {copying_there[1]} chrF++")
 else:
     print("no report of the study here; it is made by: python -m tinydecouple study")
 
@@ -365,6 +384,12 @@ same = paired_bootstrap(systems["plain"][0], systems["plain"][0], np.random.defa
 assert same == (0.0, 0.0), "a system differs from itself"
 for found in (*gain.values(), special, shorter):
     assert found["keys"][1] <= found["keys"][0] <= found["keys"][2], "an interval over keys that lacks its mean"
+if study:  # what the text above says of the study, by its intervals
+    assert study["the penalty raises chrF++ into the dialects"][1] < 0, "the gain came back"
+    assert study["the penalty lowers leakage"][0] > 0, "leakage no longer rises"
+    assert study["the standard pays: chrF++ into the standard falls"][1] < 0, "the standard no longer pays"
+    assert study["a fresh probe needs a longer code to find the standard"][0] > 0, "the probe's code is no longer"
+    assert float(plain_there[1]) > float(copying_there[1]), "plain is no better than copying in the study"
 if not wb.SMOKE:
     assert np.mean([s["to dialects"] for s in scores["plain"]]) > 55, "a weak baseline"
     assert gain["random"]["keys"][1] > 0, "a random direction no longer gains over plain, for these very models"

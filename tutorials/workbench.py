@@ -2,7 +2,8 @@
 
 No part of the method is here; it lies in tinydecouple/. Runs go to runs/tutorials/ beside README.md, from whatever
 folder a tutorial is started in: one that is complete is used again, one that was cut off goes on.
-TINYDECOUPLE_SMOKE=1 goes through everything in seconds, in runs/tutorials-smoke/, and learns nothing.
+TINYDECOUPLE_SMOKE=1, or --smoke behind a tutorial's name, goes through everything in seconds, in
+runs/tutorials-smoke/, and learns nothing.
 
 Everything computes with one thread: the arrays are so small that a second thread costs more than it gives (a
 fine-tuning took 54 s with two threads and 42 s with one, on a machine with 2 cores). Where a tutorial needs several
@@ -28,6 +29,12 @@ for stream in (sys.stdout, sys.stderr):  # Arabic, also on a Windows console
         stream.reconfigure(encoding="utf-8")
 if importlib.util.find_spec("tinydecouple") is None:  # not installed: use the package beside this folder
     sys.path.insert(0, str(ROOT))
+
+if Path(sys.argv[0]).name[:2].isdigit() and sys.argv[1:]:  # a tutorial, and not a notebook or a test
+    if unknown := [word for word in sys.argv[1:] if word != "--smoke"]:
+        print(f"tutorial: unknown argument {unknown[0]!r}; the only one is --smoke, a tiny run", file=sys.stderr)
+        sys.exit(2)
+    os.environ["TINYDECOUPLE_SMOKE"] = "1"
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):  # before NumPy and PyTorch are imported
     os.environ.setdefault(name, "1")
