@@ -225,8 +225,8 @@ saved = untrained["dealt"] - untrained["code"]
 wb.show("untrained: saved of what dealt labels cost", saved, 0.05, 0.05, "bits per state")
 
 # %% [markdown]
-# The last block encodes the variety again, and the losses on dev hardly differ. That *decoupled* hides the standard more
-# than *random* does is shown here against the easy control only.
+# The last block encodes the variety again, and the losses on dev hardly differ. That *decoupled* hides the standard
+# more than *random* does is shown here against the easy control only.
 #
 # How far may one trust three numbers? One set of initial weights carries no interval; and the model, words rather than
 # characters, and the batch of 64 rows were settled on while looking at these numbers. Try another seed in `new_model`.
