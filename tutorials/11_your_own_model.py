@@ -157,11 +157,12 @@ def new_model():
 
 
 STRENGTH = 0.3
-ARMS = {"plain": (0.0, "probe"), "decoupled": (STRENGTH, "probe"), "random": (STRENGTH, "random")}
+ARMS = {"plain": (0.0, {}), "decoupled": (STRENGTH, {}),  # what differs from the defaults: strength, options
+        "random": (STRENGTH, {"subspace": "random-from-states", "frozen": True})}
 models, cores, logs, pace = {}, {}, {}, {}
-for arm, (strength, subspace) in ARMS.items():
+for arm, (strength, differs) in ARMS.items():
     models[arm] = new_model()
-    options = DecoupleOptions(subspace=subspace, probe_states=SAMPLE, probe_steps=20 if wb.SMOKE else 150, refreshes=6)
+    options = DecoupleOptions(probe_states=SAMPLE, probe_steps=20 if wb.SMOKE else 150, refreshes=6, **differs)
     cores[arm] = Decoupler(options, classes=2, width=WIDTH)
     logs[arm], pace[arm] = finetune(models[arm], models[arm].encoder.layers[1], cores[arm], strength)
     print(f"{arm}: {1000 * pace[arm]:.0f} ms per step, refreshes included")
@@ -177,9 +178,8 @@ for arm, (strength, subspace) in ARMS.items():
 # Expect, in bits per state at the second block, the one that was penalised:
 # - after *plain*: fewer than H(Y);
 # - after *decoupled*: clearly more, nearly what dealt labels cost;
-# - after *random*, a penalty of the same strength along another direction: little more than after plain. This is the
-#   *easy* control: a direction drawn anew at each refresh, without a look at the states. The fair one of tutorials 8 to
-#   10 (`subspace="random-from-states", frozen=True`) leans to where states vary most; put it in, and compare.
+# - after *random*, the control of tutorials 8 to 10, a penalty of the same strength along one direction that leans to
+#   where states vary most: little more than after plain.
 #
 # And at the *last* block? It comes after the penalty, and the next word depends on the variety. Guess; and guess how
 # far the losses on dev differ.
@@ -215,7 +215,7 @@ print(f"python -m tinydecouple probe --states {wb.RUNS / 'own' / 'plain.npz'} --
 wb.show("states", checked["plain"][1]["n"], 2040, 8)
 wb.show("H(Y) of standard against dialects", checked["plain"][1]["H(Y)"], 0.81, 0.02, "bits per state")
 wb.show("dealt labels, three arms", [checked[arm][1]["dealt"] for arm in ARMS], 1.06, 0.03, "bits per state")
-for arm, second, last in (("plain", 0.73, 0.21), ("decoupled", 0.97, 0.21), ("random", 0.8, 0.25)):
+for arm, second, last in (("plain", 0.73, 0.21), ("decoupled", 0.97, 0.21), ("random", 0.75, 0.25)):
     wb.show(f"{arm}: fresh probe, second block", checked[arm][1]["code"], second, 0.08, "bits per state")
     wb.show(f"{arm}: fresh probe, last block", checked[arm][BLOCKS - 1]["code"], last, 0.08, "bits per state")
     wb.show(f"{arm}: loss on dev", dev_loss[arm], 4.96, 0.15, "nats per word")
@@ -225,8 +225,8 @@ saved = untrained["dealt"] - untrained["code"]
 wb.show("untrained: saved of what dealt labels cost", saved, 0.05, 0.05, "bits per state")
 
 # %% [markdown]
-# The last block encodes the variety again, and the losses on dev hardly differ. That *decoupled* hides the standard
-# more than *random* does is shown here against the easy control only.
+# The last block encodes the variety again, and the losses on dev hardly differ. *Decoupled* hides the standard, and
+# *random* does not.
 #
 # How far may one trust three numbers? One set of initial weights carries no interval; and the model, words rather than
 # characters, and the batch of 64 rows were settled on while looking at these numbers. Try another seed in `new_model`.
