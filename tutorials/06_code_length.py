@@ -71,9 +71,9 @@ def measured(what: str, y: np.ndarray) -> None:
 #    rounding $\log 1000$, or 10 bits, per weight;
 # 2. the labels, given $w$: $-\log p(Y \mid X, w)$, the cross-entropy.
 #
-# Then some **bits come back**. To draw $w$ from $q$ you need random bits. Take them from a second file that you want to
-# send anyway. The receiver has $X$, $Y$ and $w$, so can repeat your fit, seed and all, and find $q$; and $q$ and $w$
-# show which bits selected $w$. So the receiver has that piece of the file for free: $-\log q(w)$, and again 10 bits per
+# Then some **bits come back**. Let a second file, which you want to send anyway, choose $w$: if $q$ held four equally
+# likely $w$, two bits of the file would choose one. The receiver has $X$, $Y$ and $w$, repeats your fit, seed and all,
+# finds $q$, and sees which bits lead to $w$. So that piece of the file comes free: $-\log q(w)$, and again 10 bits per
 # weight. Subtract its length. The rounding cancels, and on average the message costs
 #
 # $$ \mathbb E_q[-\log p(w) - \log p(Y \mid X, w) + \log q(w)] = KL(q \,\|\, p) + \mathbb E_q[CE] = L(q) $$
@@ -84,7 +84,7 @@ def measured(what: str, y: np.ndarray) -> None:
 # 0.92.
 #
 # Check it by sending: 1,000 draws of all 68 weights of a probe fitted to 500 planted states of 4 classes. Expect the
-# mean cost to be $L$, as `variational_bits` computes it, to a percent. The figure's last bar is the definition of
+# mean cost to be $L$, as `variational_bits` computes it, to a percent. The orange part of the figure's last bar is
 # the KL: what is sent for the weights, less what comes back.
 
 # %%
@@ -136,7 +136,7 @@ if figure := wb.new_figure(7, 2.6):
 #
 # **half a nat for every weight that the data inform**. Expect that to hold within a tenth: 68 weights times half a nat
 # are 34 nats or 49 bits, over 500 states 0.10 bits. So of a misfit of 0.65 expect $CE(\mu)/n$ to be 0.55. But
-# $H(Y \mid h)$, what the labels cost whoever knows the true weights, is 0.65, and no code costs less on average.
+# $H(Y \mid h)$, what the labels cost whoever knows the true weights, is 0.65, too, and no code costs less on average.
 #
 # What is wrong with 0.55? It needs the weights known exactly, and exact weights cost more than the price of 0.27, which
 # pays for weights known to $\pm\sigma$. Add up only numbers that belong to one code.
@@ -154,9 +154,10 @@ undercut = wb.show("CE at the mean, less H(Y|h)", at_mean / 500 - planted.condit
 # %% [markdown]
 # ## More states, fewer bits per state
 #
-# A weight is bought once and serves all labels. By THEORY (14) it costs $-\log \sigma$ and a constant. As $\sigma$
-# falls like $1/\sqrt n$, that is $\frac12 \log_2 n$ bits and a constant: 16 times the states, 2 bits more per weight.
-# Divided by $n$ it vanishes, slowly. Here the linear model is true, so $L/n$ falls to $H(Y \mid h)$.
+# A weight is bought once and serves all labels. By THEORY (14) it costs $-\log \sigma$ and a constant. As $1/\sigma^2$
+# is a sum over states, $\sigma$ falls like $1/\sqrt n$. So that is $\frac12 \log_2 n$ bits and a constant: 16 times the
+# states, 2 bits more per weight. Divided by $n$ it vanishes, slowly. Here the linear model is true, so $L/n$ falls to
+# $H(Y \mid h)$.
 #
 # So **a code length belongs to a number of states**: compare at equal $n$ only. Expect 0.27 bits above $H(Y \mid h)$
 # at 500 states, 0.04 at 8,000.
@@ -205,7 +206,7 @@ slip = wb.show("noise: n H(Y) in bits over L in nats", cl.compression(bits * np.
 #
 # Expect an accuracy above 90 % on the states fitted, 50 % on fresh ones, and a code length of more than twice the one
 # bit that a coin costs. Accuracy on fresh states sees through this as well. But accuracy on fresh states does not say
-# how *much* had to be learned, and it is blind where a constant is right four times in five.
+# how *much* had to be learned, and it hardly moves where a constant is right four times in five.
 
 # %%
 wide, coins = rng.normal(size=(150, 96)), rng.integers(2, size=150)
@@ -272,11 +273,11 @@ wb.show("KL from a proper prior (a = 10) less (16), three scales", above, 1.63, 
 # $$ L_{preq} = n_1 \log_2 C - \sum_i \sum_{j \in B_{i+1}} \log_2 \bar p\,(y_j \mid h_j;\ B_1, \dots, B_i) $$
 #
 # where $\bar p$ averages over the posterior. One trap: tokens of one sentence are alike and carry one label. If a
-# block ends within a sentence, its first half gives away the label of its second. The probe need only recognise the
+# sentence is torn between blocks, its first part gives away the label of the rest. The probe need only recognise the
 # *sentence*.
 #
 # Take layer 1 of the plain run. `prequential_bits` ends a block only where the *key* of the sentence changes. If every
-# state gets its own key, a block may end inside a sentence. Expect 0.86 bits for dealt labels, 0.76 with whole
+# state gets its own key, every sentence is torn over all the blocks. Expect 0.86 bits for dealt labels, 0.76 with whole
 # sentences, 0.65 with a key for every state. So 0.10 bits seem to be saved, then 0.21: twice as much. It is still a
 # code, but of something you did not ask.
 
@@ -359,8 +360,8 @@ if figure := wb.new_figure(10, 3.6):
 # - Dealt labels cost 0.79 bits, that is $H(Y)$ and 0.07 for useless weights. Read each layer by its selectivity, what
 #   it saves of the 0.79.
 # - The random model saves too: 0.04 bits at the embedding, 0.22 at its last layer, where it "compresses" $nH(Y)$ by
-#   1.27. Nothing was learned there. With one vector for all tags the 0.22 are 0.04 again, although attention still
-#   mixes all other symbols in. So it was the tag that got through.
+#   1.27. Nothing was learned there. With one vector for all tags the 0.22 are 0.04 again: it was the tag that
+#   got through. (Why not at layer 1 already, this does not tell.)
 # - The pretrained model saves 0.6 bits at layer 2; a model without training already saves 0.22. Only the excess, 0.4,
 #   is evidence of learning.
 # - The trained models save far more at the last layer, and plain nearly everything: its states are about to choose

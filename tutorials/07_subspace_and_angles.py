@@ -128,8 +128,8 @@ wb.show("rank of the centred rows, four classes", rank, 3, 0)
 #   Rabat from Baghdad. The standard's own direction is its row against the mean of the others, `standard_row`.
 #
 # Guess first, from the pictures above. In which of the two models is $u_1$ the standard's own direction? In which is
-# $\mathrm{sv}_1$ well above $\mathrm{sv}_2$? And where does the one-vs-rest direction lie: it asks for what sets the
-# standard apart.
+# $\mathrm{sv}_1$ well above $\mathrm{sv}_2$? And how near does the one-vs-rest direction come to the standard's
+# row in each?
 
 # %%
 leading, to_own, singular = {}, {}, {}
@@ -163,8 +163,8 @@ wb.show("one-vs-rest direction to the standard's row, plain", to_own["plain"], 2
 # its variance: 39° from $\delta$.
 #
 # The direction of most variance knows no labels: it takes both clouds as one. So the difference of the means counts as
-# variance, too: $\mathrm{diag}(1, 9)$ and, for each entry, $1.5^2$ on top. Expect it steep, 75° from the first feature
-# and 30° from $\delta$.
+# variance, too: $1.5^2$ is added to all four entries of $\mathrm{diag}(1, 9)$. Expect it steep, 75° from the first
+# feature and 30° from $\delta$.
 
 # %%
 toy = np.random.default_rng(0)
@@ -203,8 +203,9 @@ if figure := wb.new_figure(5.4, 4.4):
 #
 # Plant two classes in 16 features, once with a round $\Sigma$, once with variances from 1 to 30. `plant` returns
 # `differences`, along $\delta$, and `discriminant`, along $\Sigma^{-1}\delta$; `anisotropy` is the largest variance
-# over the smallest. With a round $\Sigma$ expect all directions in one. Otherwise expect the probe within a few degrees
-# of $\Sigma^{-1}\delta$ and the difference of class means within a few degrees of $\delta$: tens of degrees apart.
+# over the smallest. With a round $\Sigma$ expect all of them to coincide. Otherwise expect the probe within a few
+# degrees of $\Sigma^{-1}\delta$ and the difference of class means within a few degrees of $\delta$: tens of degrees
+# apart.
 
 # %%
 found = {}
@@ -249,9 +250,10 @@ if figure := wb.new_figure(5.4, 4.4):
     wb.save(figure, "07_cloud")
 
 # %% [markdown]
-# It is the picture of the toy: two long clouds, and the probe points across them, some 50° from $\delta$. But in all
-# 96 features it does not reach $\Sigma^{-1}\delta$ itself. That direction divides by variances close to zero, and the
-# prior $N(0, 1)$ holds such large weights back. The probe is about 50° from either, and not in their plane.
+# It is the picture of the toy: two long clouds, and the probe points across them, some 50° from $\delta$. But in all 96
+# features it does not reach $\Sigma^{-1}\delta$ itself. That direction divides by variances close to zero, and the
+# prior $N(0, 1)$ holds such large weights back. The probe is 50° and 55° from them, and they 72° apart: not in one
+# plane.
 #
 # ## Angles between subspaces
 #
@@ -262,7 +264,7 @@ if figure := wb.new_figure(5.4, 4.4):
 # (20)): $\cos \theta_i = \mathrm{sv}_i(Q_A^\top Q_B)$, the $i$-th singular value.
 #
 # **Sines near zero.** $\cos\theta \approx 1 - \theta^2/2$, and in double precision $1 - 10^{-18}$ is 1. The sine, the
-# length of what $Q_A$ leaves of a unit vector of $Q_B$, is about $\theta$: nothing is lost. So below 45° it is used.
+# length of a $Q_B$ unit vector's part outside $Q_A$, is about $\theta$: nothing is lost. So below 45° it is used.
 # Expect an angle of $10^{-9}$ to be 0 by the cosine and right by the sine.
 #
 # **By chance.** Two random directions have $\mathbb E\,|\cos\theta| \approx \sqrt{2/(\pi d)}$. At $d = 96$, this
@@ -291,7 +293,7 @@ wb.show("overlap of random subspaces of rank 2 and 6, times 96 / 6", overlap * 9
 #    of *one* model. Nothing has turned there. What does not exceed it is noise of the probe.
 # 2. **Another seed**: two runs that differ only in the order of batches. What does not exceed it is luck of the run.
 # 3. **The states' own turn**: the angle between one token's centred state before and after, the median over tokens.
-#    What does not exceed it turned because everything did.
+#    A turn no larger than that is everything's turn.
 #
 # And keep chance in mind: near 85° the two directions are simply unrelated, and "how far" says no more.
 #
@@ -353,7 +355,7 @@ if figure := wb.new_figure(9, 3.6):
 #
 # $$ \sum_{c > 0} \|\tilde w_c\| \cos(\tilde w_0, \tilde w_c) = -\|\tilde w_0\| $$
 #
-# So if the dialects' rows are $\rho$ times as long as the standard's (a ratio here, no correlation), their mean cosine
+# So if all dialects' rows are $\rho$ times as long as the standard's (a ratio here, no correlation), their mean cosine
 # is $-1/((C-1)\,\rho)$. As a line, which knows no sign, the angle is $\arccos \frac{1}{4\rho}$ at five classes, and is
 # known from the *lengths* alone:
 # - all rows equally long, $\rho = 1$: 75.5°, whatever the states are;

@@ -133,9 +133,9 @@ wb.show("share of the energy inside, k = 12 of d = 48", share, 0.25, 0.01)
 #
 # Expect $\sin 39° = 63$ % of their distance of 4.2 to be left.
 #
-# **LEACE** (the figure's right) brings the states to the same line, but by another way. It slides them along
-# $\delta$, as far as $u$ says that a state belongs to one class. So the two means should meet: expect 0. How the way
-# is found comes next.
+# **LEACE** (the figure's right) brings the states to the same line, but by another way. It slides each along $\delta$,
+# the further the more $u$ says that it belongs to one class. So the two means should meet: expect 0. How the way is
+# found comes next.
 
 # %%
 toy = np.random.default_rng(0)
@@ -170,8 +170,8 @@ if figure := wb.new_figure(10, 4.4):
 #    differences. (The columns of $\Sigma^{-1/2}\Sigma_{hY}$ span the same, $\Sigma_{hY}$ being the covariance of
 #    states and one-hot labels.)
 # 3. In the round cloud, reject $F$: by fact 4, that is the least change there. It is the least in the states' own
-#    space, too. Equal means fix what is to be done with the part inside $F$. The part outside is uncorrelated with it
-#    in a round cloud, so whatever were taken from there would only add to the change.
+#    space, too. The part inside $F$ must go, or the means would differ. To take any of the part outside as well changes
+#    the states more: in a round cloud the two parts are uncorrelated, so their mean squares add up.
 # 4. Go back with $\Sigma^{1/2}$. (Where the states do not vary at all, $\Sigma^{-1/2}$ is taken as 0: a
 #    *pseudo-inverse*.)
 # 5. In all, LEACE takes $\dot h E^\top$ from $h$, with $E = \Sigma^{1/2} F F^\top \Sigma^{-1/2}$ (THEORY (26)).
@@ -202,7 +202,7 @@ if figure := wb.new_figure(10, 4.4):
 # - the class means' own difference, by orthogonal rejection (`reject_span`);
 # - LEACE.
 #
-# Then ask a *fresh* probe, beside its null, the code of the same labels dealt at random (tutorial 6). The null is
+# Then ask a *fresh* probe. Beside its code stands the null, that of labels dealt at random (tutorial 6). The null is
 # *above* $H(Y)$: the cross-entropy is that of a constant, 1 bit, and the weights cost bits on top. Expect the code
 # - still far below the null after one rejection;
 # - nearly at the null after three;
@@ -240,8 +240,8 @@ for name, about in (("probe's direction", 1.33), ("INLP, 3 rounds", 1.92), ("cla
 # Layer 2 of the plain run, the standard against the dialects. Look again at the plane of $\delta$ and the probe's
 # direction: before, after rejection, after LEACE. And ask a fresh probe of all 96 features.
 #
-# Guess first: after one rejection of the direction along which the standard is easiest to distinguish, how much of the
-# way from the code to the null is gone?
+# Guess first: after one rejection of the direction along which the standard is easiest to distinguish, what share of
+# the way from its code to the null does it make up?
 
 # %%
 gathered = gather_states(*wb.opened(wb.finetuned("plain")), "train", 60 if wb.SMOKE else 1500, np.random.default_rng(0))
@@ -440,10 +440,10 @@ across = penalty(start, drawn.basis, mean, normalised=True)[1] * len(start)
 #
 # By THEORY (1) every block and the output normalise a state before they read it. So the *length* of a state says
 # little. That opens a cheap way to have less inside *any* subspace: shorter states. The push of THEORY (28) asks for a
-# little of that, for $\dot hP/\|\dot hU\|$ has the part $\|\dot hU\| / \|\dot h\|$ along the state itself. For the
-# probe's direction that is 1.24 of 45.6, or 2.7 % of the push; for the random one 8.9 of 45.6, or 19.5 %. Even 2.7 %
-# counts: it makes *every* state shorter, at every step, and the translation loss hardly resists, since the later blocks
-# can shrink along. Whether it is the whole cause, the end of this tutorial asks.
+# little of that: its part along the centred state, which is nearly the state itself, is $\|\dot hU\| / \|\dot h\|$. For
+# the probe's direction that is 1.24 of 45.6, or 2.7 % of the push; for the random one 8.9 of 45.6, or 19.5 %. Even 2.7 %
+# counts: it makes *every* state shorter, at every step, and the translation loss hardly resists, since the later
+# blocks can shrink along. Whether it is the whole cause, the end of this tutorial asks.
 #
 # To tell the two apart, a fifth model: *normalised*. It is trained as decoupled, but with the norm of the direction
 # (THEORY (30)), so that shrinking does not lower its penalty. Its force is $\lambda / r$. States begin about 50 long,
@@ -534,8 +534,8 @@ if figure := wb.new_figure(10, 3.8):
 #
 # *Why* do they stay short? One candidate: shrinking lowers the penalty. Another is the optimiser, Adam. The penalty's
 # gradient keeps its length and flips its sign whenever a state crosses $\dot hU = 0$. So its steps cancel. But Adam
-# divides by the root of the gradient's mean square, and squares do not cancel. So the steps for the translation loss
-# become smaller. *Normalised* removes the first cause, and its states grow as plain's do,
+# divides by the root of the gradient's mean square, and squares do not cancel. So all steps, those for the translation
+# loss too, become smaller. *Normalised* removes the first cause, and its states grow as plain's do,
 # although its selectivity falls as in *decoupled*. That speaks for the first; but its force has fallen to a third
 # meanwhile, so the optimiser is not ruled out. Whether a gain in chrF++ has to do with short states or with the
 # standard's subspace is the next question: exercise 1 and tutorial 10.

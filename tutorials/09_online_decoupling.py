@@ -39,7 +39,7 @@ from tinydecouple.training.gather import at_positions, collect_states, draw_exam
 # with every training step, and with them the place where the standard lies. So the loop has two speeds (the figure of
 # the next cell):
 # - **at every step** (lower row): forward, penalty on the part inside $U$, gradient, update. $U$ stays as it is;
-# - **at a refresh** (upper row), 8 times in these short runs (about every 85 steps; the default is 20): gather
+# - **at a refresh** (upper row), 8 times in these short runs (about every 85 steps; 20 times by default): gather
 #   states, standardise them, refit the probe, take a new $U$.
 
 # %%
@@ -89,8 +89,9 @@ if figure := wb.new_figure(10, 4):
 # 3. `Decoupler.refresh` standardises, goes on fitting the probe from where it stood (a *warm start*), and takes the
 #    basis $U$ (d, k) of its mean weights by SVD. With two classes $k = 1$, since $C - 1 = 1$.
 #
-# It returns a record for the log. Expect the code length, as in tutorial 6, far below its null. The null is 1.22 here,
-# larger than in tutorial 6: half of the target tokens are the standard's, so $H(Y)$ is near 1, and $n$ is only 4,100.
+# It returns a record for the log. Expect the code length (bits per label, given the states) far below its null (labels
+# dealt at random). The null is 1.22 here, larger than in tutorial 6: half of the target tokens are the standard's, so
+# $H(Y)$ is near 1, and $n$ is only 4,100.
 
 # %%
 model, tokenizer, corpus = wb.opened(wb.pretrained())
@@ -228,8 +229,8 @@ if figure := wb.new_figure(8, 3.4):
 # ## Does the subspace move, or does the probe wobble?
 #
 # The log says that the basis turns by tens of degrees between refreshes. Read it by the rule of tutorial 7. Its first
-# scale is the null: the angle between refits of one probe on other samples of one and the same model's states, here
-# as many as a refresh sees. (Refits start from nothing, a refresh from the last probe. Warm starts wobble less, so a
+# scale is the null: the angle between refits of one probe on other samples of the finished model's states, each as
+# large as a refresh's. (Refits start from nothing, a refresh from the last probe. Warm starts wobble less, so a
 # turn *below* the null is no proof that nothing moved.) The second scale, another seed, compares whole runs, and the
 # third, the states' own turn, needs states that a log does not keep. So here one may claim "more than noise", and no
 # more.
@@ -302,10 +303,10 @@ wb.show("fresh null at layer 2, plain and deeper", [after["plain"][1], after["de
         "bits per state")
 
 # %% [markdown]
-# *Decoupled* and *deeper-random* are close to plain: what a penalty at layer 1 removes, block 2 rebuilds. *Deeper*
-# needs several times the bits of plain, yet little over half of its null: a model that has to *write* the right
-# variety must know it. (Plain needs 0.13 bits here and 0.03 in tutorial 6: 3,022 states pay for the same weights as
-# 15,019 did there.)
+# *Decoupled* and *deeper-random* are close to plain: what a penalty at layer 1 removes is there again after block 2.
+# *Deeper* needs several times the bits of plain, yet little over half of its null: a model that has to *write* the
+# right variety must know it. (Plain needs 0.13 bits here and 0.03 in tutorial 6: 3,022 states pay for the same weights
+# as 15,019 did there.)
 #
 # ## And the translations?
 #
@@ -333,9 +334,9 @@ for column, expected, within, unit in (("to dialects", -0.8, 1.5, "chrF++"), ("l
     print(f"    over seeds: {mean - half:+.2f} to {mean + half:+.2f} {unit}, {sign}")
 
 # %% [markdown]
-# *deeper* leaks **more** than *deeper-random* in each of the three seeds. How wide an interval over three seeds is, is
-# itself luck, so read the three differences beside it. In chrF++ the interval holds zero: no difference is shown, and
-# no equality either.
+# *deeper* leaks **more** than *deeper-random* in each of the three seeds. The width of an interval over three seeds is
+# itself luck, so read the three differences, too. In chrF++ the interval holds zero: no difference is shown, and no
+# equality either.
 #
 # So the variety became harder to distinguish where words are chosen, and there is no sign here that the output became
 # less standard by it.

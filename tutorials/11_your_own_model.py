@@ -116,9 +116,9 @@ def loss_of(model, inputs, mask):
 #
 # `block` is the module whose output is penalised; `core` is a `Decoupler` (tutorial 9), and strength its $\lambda$.
 # - **How strong?** Compare strength times penalty with your loss, here some 5 nats per word. The first steps may be
-#   higher; after them it should stay below about 0.1 nats. The cell prints the first and the last value.
-# - **How often a refresh?** Aim at one every 50 to 100 steps. Tutorial 9 took one per 85; these 300 steps take six, one
-#   per 50.
+#   higher; after them it should stay below 2 % of the loss. The cell prints the first and the last value.
+# - **How often a refresh?** One every 50 to 100 steps in runs as short as these (tutorial 9: 85; here 50). The paper
+#   refreshes every 500 steps, the package's own runs 20 times each.
 
 
 # %%
@@ -179,7 +179,7 @@ for arm, (strength, differs) in ARMS.items():
 # - after *plain*: fewer than H(Y);
 # - after *decoupled*: clearly more, nearly what dealt labels cost;
 # - after *random*, the control of tutorials 8 to 10, a penalty of the same strength along one direction that leans to
-#   where states vary most: little more than after plain.
+#   where the states of the untrained model vary most: little more than after plain.
 #
 # And at the *last* block? It comes after the penalty, and the next word depends on the variety. Guess; and guess how
 # far the losses on dev differ.
@@ -225,11 +225,12 @@ saved = untrained["dealt"] - untrained["code"]
 wb.show("untrained: saved of what dealt labels cost", saved, 0.05, 0.05, "bits per state")
 
 # %% [markdown]
-# The last block encodes the variety again, and the losses on dev hardly differ. *Decoupled* hides the standard, and
-# *random* does not.
+# The last block encodes the variety again, and the losses on dev hardly differ. At the second block only *decoupled*
+# hides the standard from a linear probe.
 #
-# How far may one trust three numbers? One set of initial weights carries no interval; and the model, words rather than
-# characters, and the batch of 64 rows were settled on while looking at these numbers. Try another seed in `new_model`.
+# How far may one trust three numbers? One set of initial weights carries no interval; and the model, its unit (words,
+# not characters) and its batch (64 rows) were settled on while looking at these numbers. Try another seed in
+# `new_model`.
 #
 # ## The same 20 lines on a Hugging Face model
 #
@@ -353,7 +354,8 @@ wb.show(f"d = {sizes[-1][0]}, class means: angle to the planted axis", means_ang
 #   then refits.
 # - `hold` is used as before, on a block of `ddp.module`, and `loss_of` calls `ddp`.
 #
-# The penalty is a mean over a rank's own tokens, and DDP averages the gradients.
+# The penalty is a mean over a rank's own tokens, and DDP averages the gradients: on a rank with few tokens each counts
+# more.
 
 
 # %%

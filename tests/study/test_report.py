@@ -180,7 +180,7 @@ def test_verdicts_follow_the_planted_truth(data, tmp_path):
                if line.startswith("|")}
     assert verdict[CLAIMS[0].text] == "supported" and verdict["the penalty lowers leakage"] == "supported"
     assert verdict["the standard pays: chrF++ into the standard falls"] == "refuted", "the standard gains here"
-    assert verdict["it gains more than a random direction"] == "supported"
+    assert verdict["it scores above a random direction"] == "supported"
     assert verdict["a fresh probe needs a longer code to find the standard"] == "open"
     quoted = text.split("to quote: ")[1].split("\n")[0]
     assert "Refuted: the standard pays" in quoted and CLAIMS[0].text in quoted.split("Refuted")[0]
@@ -216,7 +216,7 @@ GAIN, NONE = (1, 3), (-1, 1)
     (dict(plain_paper_into=(-1, 1.9)), "refuted", "holds zero and excludes"),
     (dict(plain_paper_into=(-1, 2.1)), "open", "holds both zero and"),
     (dict(plain_paper_into=(-2, -1)), "refuted", "below zero"),
-    (dict(plain_paper_into=GAIN), "open", "not shown that it gains more than random, nor that it gains more than shr"),
+    (dict(plain_paper_into=GAIN), "open", "not shown that it scores above random, nor that it scores above shr"),
     (dict(plain_paper_into=GAIN, plain_random_into=GAIN, random_paper_into=NONE), "refuted", "random matches the gain"),
     (dict(plain_paper_into=GAIN, random_paper_into=GAIN, shrunk_paper_into=GAIN, plain_paper_code=GAIN,
           plain_paper_leakage=NONE), "supported", "no control matches it"),

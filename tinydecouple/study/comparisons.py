@@ -54,10 +54,10 @@ CLAIMS = (
     Claim("its outputs look more like a dialect's", BASELINE, METHOD, "dialectness", 1),
     Claim("it gains at equal output length, too", BASELINE, METHOD, "length", 1),
     Claim("a fresh probe needs a longer code to find the standard", BASELINE, METHOD, "code", 1),
-    Claim("it gains more than a random direction", RANDOM, METHOD, "into", 1),
-    Claim("it gains more than weighting the standard's loss down", WEIGHTED, METHOD, "into", 1),
-    Claim("it gains more than shrinking the states", SHRUNK, METHOD, "into", 1),
-    Claim("it gains more than the steps that its time would buy", LONGER, METHOD, "into", 1),
+    Claim("it scores above a random direction", RANDOM, METHOD, "into", 1),
+    Claim("it scores above weighting the standard's loss down", WEIGHTED, METHOD, "into", 1),
+    Claim("it scores above shrinking the states", SHRUNK, METHOD, "into", 1),
+    Claim("it scores above plain with the steps that its time buys", LONGER, METHOD, "into", 1),
     Claim("a random direction loses chrF++ into the dialects", BASELINE, RANDOM, "into", -1),
 )
 

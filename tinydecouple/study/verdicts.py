@@ -57,7 +57,7 @@ def papers_claim(tests: Sequence[Comparison]) -> Answer:
         against.append("leakage rises with it")
     if against:
         return Answer(question, "refuted", f"{held} lies above zero, but {' and '.join(against)}")
-    lacking = [f"that it gains more than {control}" for control in (RANDOM, SHRUNK)
+    lacking = [f"that it scores above {control}" for control in (RANDOM, SHRUNK)
                if shown(tests, control, METHOD, "into") <= 0]
     if shown(tests, BASELINE, METHOD, "code") <= 0:
         lacking.append("that a fresh probe finds the standard harder to distinguish")
