@@ -16,6 +16,14 @@ from tinydecouple.text.tokenizer import Tokenizer, train_tokenizer  # noqa: E402
 TINY_CORPUS = CorpusOptions("family", keys=60, per_variety=10, trickle=2)
 
 
+LONGEST = ("test_tutorials.py", "test_faults.py", "test_readme.py", "test_study.py")  # a minute or so each
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first: with several workers, one that is begun late keeps one worker busy after the others."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)

@@ -184,34 +184,37 @@ def test_without_matplotlib(folder):
     assert done.returncode == 0 and "figure:" not in done.stdout, done.stderr[-500:]
 
 
+TRAIN = "import sys; sys.path.insert(0, sys.argv[1].rsplit('/', 1)[0]); import workbench as wb; "  # without a tutorial
+
+
 def test_damaged_runs_are_told_in_one_line(folder):
     """Both checkpoints cut short, a folder that is no run: the line names the folder to delete; then it works again."""
     runs = folder / "runs" / "tutorials-smoke"
+    train = TRAIN + "[wb.finetuned('plain', seed) for seed in (1, 2)]"
     if not (runs / "plain-2" / "checkpoint.pt").exists():
-        run(SCRIPTS[3].name, folder)
+        run("workbench.py", folder, code=train)
     spoils = {"plain-1": lambda p: [path.write_bytes(b"PK") for path in p.glob("checkpoint*.pt")],
               "plain-2": lambda p: (p / "config.json").write_text("{", encoding="utf-8")}
     for name, spoil in spoils.items():
         spoil(runs / name)
-        done = run(SCRIPTS[3].name, folder)
+        done = run("workbench.py", folder, code=train)
         assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr[-500:]
         assert done.stderr.count("\n") == 1 and f"delete the folder {runs / name}" in done.stderr, done.stderr
         shutil.rmtree(runs / name)
-    assert run(SCRIPTS[3].name, folder).returncode == 0
+    assert run("workbench.py", folder, code=train).returncode == 0
 
 
 def test_interrupted_and_run_again(folder):
     """Ctrl-C in the middle of training: one line; the next start goes on."""
     shutil.rmtree(folder / "runs" / "tutorials-smoke", ignore_errors=True)
-    cut = "import sys; sys.argv = sys.argv[1:]; import runpy; sys.path.insert(0, sys.argv[0].rsplit('/', 1)[0]); " \
-          "import tinydecouple.training.train as t; real = t.collate; n = [0]\n" \
+    cut = "import tinydecouple.training.train as t; real = t.collate; n = [0]\n" \
           "def cut(*a):\n n[0] += 1\n if n[0] == 12: raise KeyboardInterrupt\n return real(*a)\n" \
-          "t.collate = cut; runpy.run_path(sys.argv[0])"
-    done = run(SCRIPTS[3].name, folder, code=cut)
+          "t.collate = cut; wb.pretrained()"
+    done = run("workbench.py", folder, code=TRAIN + cut)
     assert done.returncode == 130 and "interrupted; start it again" in done.stderr and "Traceback" not in done.stderr
     log = folder / "runs" / "tutorials-smoke" / "pretrained" / "log.jsonl"
     before = log.read_text(encoding="utf-8")
-    assert '"seconds"' in before and run(SCRIPTS[3].name, folder).returncode == 0
+    assert '"seconds"' in before and run("workbench.py", folder, code=TRAIN + "wb.pretrained()").returncode == 0
     assert log.read_text(encoding="utf-8").startswith(before), "training began anew instead of going on"
 
 

@@ -93,9 +93,10 @@ def test_workers_go_on_after_a_kill_and_past_a_cell_that_fails_and_leave_the_sam
     """In processes of their own; what the corpus rules out is found there, and named with its reason."""
     bad = {"like": "all-varieties-1", "options": {"one": 9}}
     cells = [c for c in read_plan(write_plan(conditions=[bad, "plain", "paper"])).cells() if c.seed == 1]
-    run_cell(tmp_path, cells[1])
+    there = cell_folder(tmp_path, cells[1])
+    shutil.copytree(cell_folder(made, cells[1]), there)
     left = tmp_path / "unfinished" / "1-killed"  # as kill -9 leaves it
-    left.mkdir()
+    left.mkdir(parents=True)
     with pytest.raises(TinyDecoupleError, match="cell tiny/all-varieties-1/1: `one` 9: the family has varieties 0 to"):
         run_plan(tmp_path, cells, workers=2)
     for cell in cells[1:]:
