@@ -441,8 +441,8 @@ across = penalty(start, drawn.basis, mean, normalised=True)[1] * len(start)
 # By THEORY (1) every block and the output normalise a state before they read it. So the *length* of a state says
 # little. That opens a cheap way to have less inside *any* subspace: shorter states. The push of THEORY (28) asks for a
 # little of that: its part along the centred state, which is nearly the state itself, is $\|\dot hU\| / \|\dot h\|$. For
-# the probe's direction that is 1.24 of 45.6, or 2.7 % of the push; for the random one 8.9 of 45.6, or 19.5 %. Even 2.7 %
-# counts: it makes *every* state shorter, at every step, and the translation loss hardly resists, since the later
+# the probe's direction that is 1.24 of 45.6, or 2.7 % of the push; for the random one 8.9 of 45.6, or 19.5 %. Even 2.7
+# % counts: it makes *every* state shorter, at every step, and the translation loss hardly resists, since the later
 # blocks can shrink along. Whether it is the whole cause, the end of this tutorial asks.
 #
 # To tell the two apart, a fifth model: *normalised*. It is trained as decoupled, but with the norm of the direction
