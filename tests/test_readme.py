@@ -16,7 +16,7 @@ from tinydecouple.text.phrasebook.meanings import meanings, phrasebook, render
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DEMO = (ROOT / "tutorials" / "DEMO.md").read_text(encoding="utf-8")
+DEMO, RESULTS = ((ROOT / "tutorials" / page).read_text(encoding="utf-8") for page in ("DEMO.md", "RESULTS.md"))
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README + DEMO, re.DOTALL) for line in block.splitlines()]
 TOLERANCE = {"mean": 3.0, "one": 6.0}  # chrF++ points; stated beside the table: other machines sum in another order
 
@@ -79,6 +79,16 @@ def test_what_the_readme_names_is_there():
             assert path.exists(), f"the README sends its reader to {path.relative_to(ROOT)}, which is not there"
     for path in re.findall(r"\]\((?!https?:)(.*?)\)", README):
         assert (ROOT / path).exists(), f"the README links to {path}, which is not there"
+
+
+def test_every_difference_that_it_tells_of_the_study_stands_in_results():
+    told = " ".join(README.split("**Eight seeds")[1].split("![")[0].split())
+    found = re.findall(r"([+-][\d.]+) \(([+-][\d.]+) to ([+-][\d.]+)\)", told)
+    assert len(found) >= 6, f"read {found}"
+    table = [line for line in RESULTS.splitlines() if line.startswith("|")]
+    for mean, low, high in found:
+        assert any(mean in line and f"{low} to {high}" in line for line in table), \
+            f"README tells {mean} ({low} to {high}), which no table of RESULTS.md holds: was the report made anew?"
 
 
 def test_it_fits_on_a_page():
