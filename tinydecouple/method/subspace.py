@@ -11,7 +11,6 @@ from collections.abc import Callable
 import numpy as np
 
 from tinydecouple.errors import TinyDecoupleError
-from tinydecouple.method import names
 from tinydecouple.method.probe import fit, new_probe
 from tinydecouple.method.states import (
     blocks,
@@ -144,12 +143,12 @@ def random_from_states(h: np.ndarray, k: int, rng: np.random.Generator) -> np.nd
 # classes y (n,), and the posterior mean (C, d) of a probe fitted to them. To add an estimator,
 # write it above, and add a line here and its name to names.py.
 ESTIMATORS: dict[str, Callable[..., np.ndarray]] = {
-    names.PROBE: lambda h, y, weights, k, rng: probe_subspace(weights, k),
-    names.STANDARD_ROW: lambda h, y, weights, k, rng: standard_row(weights, k=k),
-    names.CLASS_MEANS: lambda h, y, weights, k, rng: class_mean_span(h, y, k),
-    names.PRINCIPAL: lambda h, y, weights, k, rng: principal_components(h, k),
-    names.RANDOM: lambda h, y, weights, k, rng: random_subspace(h.shape[1], k, rng),
-    names.FROM_STATES: lambda h, y, weights, k, rng: random_from_states(h, k, rng),
+    "probe": lambda h, y, weights, k, rng: probe_subspace(weights, k),
+    "standard-row": lambda h, y, weights, k, rng: standard_row(weights, k=k),
+    "class-means": lambda h, y, weights, k, rng: class_mean_span(h, y, k),
+    "principal-components": lambda h, y, weights, k, rng: principal_components(h, k),
+    "random": lambda h, y, weights, k, rng: random_subspace(h.shape[1], k, rng),
+    "random-from-states": lambda h, y, weights, k, rng: random_from_states(h, k, rng),
 }
 
 
