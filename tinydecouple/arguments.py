@@ -134,8 +134,9 @@ def study(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--setting", type=text, help="only cells of this setting")
     sub.add_argument("--cell", type=text, nargs=2, metavar=("CONDITION", "SEED"), help="this one; for a scheduler")
     sub.add_argument("--rerun", action="store_true", help="make cells anew that are damaged or configured otherwise")
-    sub.add_argument("--final", type=int, nargs="?", const=1, choices=(1, 2), help="translate fresh meanings that "
-                     "no cell has read, with every cell of the plan: the first 600, or the second")
+    sub.add_argument("--final", type=int, nargs="?", const=1, choices=(0, 1, 2), help="translate fresh meanings "
+                     "that no cell has read, with every cell of the plan: the first 600, or the second; with --collect "
+                     "which of them to take, 0: none, dev alone")
     sub.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where cells are made, in float32")
     sub.add_argument("--collect", type=Path, nargs="?", const=Path(), metavar="FOLDER", help="write what a report "
                      "needs of all cells into a few small files; default: a folder of the plan's name in --data")

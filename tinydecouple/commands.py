@@ -193,6 +193,8 @@ def study_command(args: argparse.Namespace) -> None:
         for path in collect(args.run, dataclasses.replace(plan, settings=kept), folder, args.final, args.studies):
             print(path)
         return
+    if args.final == 0:
+        raise TinyDecoupleError("`final` 0 goes with `collect`")
     device = pick_device(args.device, full_precision=True)
     if args.final:
         run_final(args.run, plan, cells, args.final, args.workers, device)

@@ -388,6 +388,8 @@ def test_final_reads_that_do_not_compare_are_named_before_anything_is_written(pr
     shutil.rmtree(path.parent)
     assert "trained-through/plain/2 has no final-1" in failing(lambda: collect(ours, plan, tmp_path / "data"))
     assert not (tmp_path / "data").exists()
+    collect(ours, plan, tmp_path / "all" / "dev", number=0)
+    assert not any(setting.number for setting in read_data(tmp_path / "all")), "dev can be collected all the same"
 
 
 def test_one_seed_has_no_interval_and_three_confirm_nothing(plans, tmp_path, capsys):
@@ -428,3 +430,18 @@ def test_the_committed_results_are_what_the_committed_data_say(tmp_path):
     for a, b in zip(got, expected):
         assert a == b, f"got {a!r}, expected {b!r}: run study --report and commit what it writes"
     assert len(got) == len(expected)
+
+
+def test_what_theory_tells_of_open_choices_stands_in_results():
+    """THEORY's section 12: a condition, its difference in chrF++ and, in brackets, in leakage."""
+    pages = Path(__file__).parents[2] / "tutorials"
+    results, theory = ((pages / name).read_text(encoding="utf-8") for name in ("RESULTS.md", "THEORY.md"))
+    explored = results.split("### explore, under-trained")[1].split("\n## ")[0]
+    rows = {cells[0]: cells[1:] for cells in ([cell.strip() for cell in line.strip("|").split("|")]
+                                              for line in explored.splitlines() if line.startswith("| "))}
+    assert "not measured" not in theory
+    told = re.findall(r"`([\w.-]+)` ([+-][\d.]+) \(leakage ([+-][\d.]+)\)", theory.split("## 12.")[1])
+    assert len(told) >= 30, f"read only {told}"
+    for condition, gain, leaked in told:
+        there = [rows[condition][column].split(" ")[0] for column in (0, 2)]
+        assert [gain, leaked] == there, f"THEORY says {gain} and {leaked} of {condition}, RESULTS says {there}"

@@ -44,12 +44,12 @@ OUTCOMES = {  # name of an outcome -> which group of directions, and its measure
 def collect(run: Path, plan: Plan, folder: Path, number: int | None = None, studies: int = 0) -> list[Path]:
     """Write the files of a report for all cells of a plan; returns their paths.
 
-    number: the set of fresh keys that `final` read; without it, the one that was read, if any was. studies: how many
-    are redrawn from the cells to see what the intervals cover, for the primary comparison; 0: none.
+    number: the set of fresh keys that `final` read, 0 for dev; without it, the one that was read, if any was.
+    studies: how many are redrawn from the cells to see what the intervals cover, for the primary comparison; 0: none.
     Raises TinyDecoupleError for cells that are missing, damaged, or do not compare.
     """
     records = read_records(run, plan)
-    number = number or final_number(run, plan)
+    number = final_number(run, plan) if number is None else number
     finals = read_finals(run, plan, number, records) if number else {}
     split = f"final-{number}/test" if number else "dev"
     arrays: dict[str, dict[str, np.ndarray]] = {}
@@ -103,7 +103,8 @@ def read_finals(run: Path, plan: Plan, number: int, records: dict[str, Any]) -> 
     for cell in plan.cells():
         folder = cell_folder(run, cell) / f"final-{number}"
         if not folder.is_dir():
-            raise TinyDecoupleError(f"cell {cell.name} has no final-{number} in {run}; read it by `final` first")
+            raise TinyDecoupleError(f"cell {cell.name} has no final-{number} in {run}; read it by `final` first, or "
+                                    "collect what was scored on dev, by `final` 0")
         finals[cell.name] = final = read_checked(folder / "final.json", cell)
         if filled(final["configuration"]) != records[cell.name]["configuration"]:
             raise TinyDecoupleError(f"cell {cell.name}: final-{number} was read with another configuration; remove "
