@@ -153,7 +153,7 @@ def confirmed(setting: Setting, tests: Sequence[Comparison], dialects: dict[tupl
 
 def above(intervals: dict) -> str:
     counts = [sum(test(i) for i in intervals.values()) for test in (lambda i: i.low > 0, lambda i: i.high < 0)]
-    return f"Of {len(intervals)} dialects, {counts[0]} lie above zero and {counts[1]} below it."
+    return f"Of {len(intervals)} dialects, above zero: {counts[0]}; below zero: {counts[1]}."
 
 
 def explored(setting: Setting) -> list[str]:
