@@ -371,9 +371,9 @@ if report_file.exists():
         if len(cells) == 5 and " to " in cells[2]:  # claim, setting, difference (interval), p, verdict
             low, high = cells[2].split("(")[1].rstrip(")").split(" to ")
             study[cells[1], cells[0]] = float(low), float(high)
-    plain_there = re.search(r"^### .*under-trained$.*?^\| chrF\+\+ into the dialects +\| +([\d.]+)", results,
+    plain_there = re.search(r"^### small, under-trained$.*?^\| chrF\+\+ into the dialects +\| +([\d.]+)", results,
                             re.M | re.S)
-    copying_there = re.search(r"^\| [\w-]+, under-trained .*\| +([\d.]+) \|$", results, re.M)
+    copying_there = re.search(r"^\| small, under-trained .*\| +([\d.]+) \|$", results, re.M)
     print(f"under-trained in the study: plain {plain_there[1]}, copying {copying_there[1]} chrF++")
 else:
     print("no report of the study here; it is made by: python -m tinydecouple study")
