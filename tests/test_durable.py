@@ -262,11 +262,11 @@ def test_killed_again_and_again(tmp_path):
     subprocess.run([*argv, str(tmp_path / "whole")], check=True, capture_output=True)
     whole, kills = time.monotonic() - started, 0
     for number in range(3):
-        for _ in range(30):
+        for attempt in range(30):
             process = subprocess.Popen([*argv, str(tmp_path / f"cut{number}")], stdout=subprocess.DEVNULL,
                                        stderr=subprocess.DEVNULL)
             try:
-                process.wait(timeout=whole * rng.uniform(0.4, 1.5))
+                process.wait(timeout=whole * (rng.uniform(0.4, 1.5) if attempt else 0.4))  # the first never gets through
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -280,7 +280,7 @@ def test_killed_again_and_again(tmp_path):
             one, two = (load_checkpoint(tmp_path / name / arm) for name in (f"cut{number}", "whole"))
             assert all(torch.equal(one["model"][name], two["model"][name]) for name in one["model"])
         assert got["table.md"] == expected["table.md"] and got["scores.json"] == expected["scores.json"]
-    assert kills > 2
+    assert kills > 2, "nothing was killed: is the machine so uneven that a command takes 0.4 of its own time?"
 
 
 def test_a_demo_with_a_table_and_a_damaged_arm_is_mended(tmp_path, capsys):

@@ -79,9 +79,9 @@ def measured(what: str, y: np.ndarray) -> None:
 # $$ \mathbb E_q[-\log p(w) - \log p(Y \mid X, w) + \log q(w)] = KL(q \,\|\, p) + \mathbb E_q[CE] = L(q) $$
 #
 # in nats; over $\ln 2$, in bits. That is the bound of tutorial 5 (THEORY (8)), and its two parts are two parts of a
-# message. The *price* is what the weights cost in the end: 1.58 bits per state sent less 1.31 back are 0.27. (The 1.58
-# and the 1.31 depend on the rounding, the 0.27 does not.) The *misfit*, 0.65, is what the labels still cost. Together
-# 0.92.
+# message. The *price* is what the weights cost in the end: in the check below 1.58 bits per state sent less 1.31 back,
+# 0.27. (Of these only the 0.27 does not depend on the rounding.) The *misfit*, 0.65, is what the labels still cost.
+# Together 0.92.
 #
 # Check it by sending: 1,000 draws of all 68 weights of a probe fitted to 500 planted states of 4 classes. Expect the
 # mean cost to be $L$, as `variational_bits` computes it, to a percent. The orange part of the figure's last bar is
@@ -138,7 +138,7 @@ if figure := wb.new_figure(7, 2.6):
 # are 34 nats or 49 bits, over 500 states 0.10 bits. So of a misfit of 0.65 expect $CE(\mu)/n$ to be 0.55. But
 # $H(Y \mid h)$, what the labels cost whoever knows the true weights, is 0.65, too, and no code costs less on average.
 #
-# What is wrong with 0.55? It needs the weights known exactly, and exact weights cost more than the price of 0.27, which
+# What is wrong with 0.55? $\mu$ was fitted to these very labels, and to send it exactly costs more than the 0.27, which
 # pays for weights known to $\pm\sigma$. Add up only numbers that belong to one code.
 
 # %%
@@ -276,10 +276,10 @@ wb.show("KL from a proper prior (a = 10) less (16), three scales", above, 1.63, 
 # sentence is torn between blocks, its first part gives away the label of the rest. The probe need only recognise the
 # *sentence*.
 #
-# Take layer 1 of the plain run. `prequential_bits` ends a block only where the *key* of the sentence changes. If every
-# state gets its own key, every sentence is torn over all the blocks. Expect 0.86 bits for dealt labels, 0.76 with whole
-# sentences, 0.65 with a key for every state. So 0.10 bits seem to be saved, then 0.21: twice as much. It is still a
-# code, but of something you did not ask.
+# Take layer 1 of the plain run. `prequential_bits` shuffles the *keys* of sentences and ends a block only between two.
+# If every state gets its own key, every sentence is torn over all the blocks. Expect 0.86 bits for dealt labels, 0.76
+# with whole sentences, 0.65 with a key for every state. So 0.10 bits seem to be saved, then 0.21: twice as much. It is
+# still a code, but of something you did not ask.
 
 # %%
 few = gather_states(*wb.opened(wb.finetuned("plain")), "train", 60 if wb.SMOKE else 800, rng)

@@ -240,8 +240,8 @@ for name, about in (("probe's direction", 1.33), ("INLP, 3 rounds", 1.92), ("cla
 # Layer 2 of the plain run, the standard against the dialects. Look again at the plane of $\delta$ and the probe's
 # direction: before, after rejection, after LEACE. And ask a fresh probe of all 96 features.
 #
-# Guess first: after one rejection of the direction along which the standard is easiest to distinguish, what share of
-# the way from its code to the null does it make up?
+# Guess first: one direction is rejected, that along which the standard is easiest to distinguish. What share of the
+# way to its null does the code rise?
 
 # %%
 gathered = gather_states(*wb.opened(wb.finetuned("plain")), "train", 60 if wb.SMOKE else 1500, np.random.default_rng(0))
@@ -442,13 +442,13 @@ across = penalty(start, drawn.basis, mean, normalised=True)[1] * len(start)
 # little. That opens a cheap way to have less inside *any* subspace: shorter states. The push of THEORY (28) asks for a
 # little of that: its part along the centred state, which is nearly the state itself, is $\|\dot hU\| / \|\dot h\|$. For
 # the probe's direction that is 1.24 of 45.6, or 2.7 % of the push; for the random one 8.9 of 45.6, or 19.5 %. Even 2.7
-# % counts: it makes *every* state shorter, at every step, and the translation loss hardly resists, since the later
-# blocks can shrink along. Whether it is the whole cause, the end of this tutorial asks.
+# % counts: it makes *every* state shorter, at every step, and the translation loss hardly resists, since later
+# blocks can write less, too. Whether it is the whole cause, the end of this tutorial asks.
 #
-# To tell the two apart, a fifth model: *normalised*. It is trained as decoupled, but with the norm of the direction
-# (THEORY (30)), so that shrinking does not lower its penalty. Its force is $\lambda / r$. States begin about 50 long,
-# so its $\lambda$ is 50 times as large: equal force at the start. As its states grow the force falls, to about a third
-# at the end.
+# To rule out shorter states, a fifth model: *normalised*. It is trained as decoupled, but with the norm of the
+# direction (THEORY (30)), so that shrinking does not lower its penalty. Its force is $\lambda / r$. States begin about
+# 50 long, so its $\lambda$ is 50 times as large: equal force at the start. As its states grow the force falls, to about
+# a third at the end.
 #
 # Compare all on the same tokens, at layer 1, by four numbers:
 # - the mean length of the whole state, $\mathbb E\,\|h\|$;
@@ -527,7 +527,7 @@ if figure := wb.new_figure(10, 3.8):
 #
 # ## Read with care
 #
-# Did the penalised states shrink? Not from where they began: the pretrained model's are about 50 long. *Plain* states
+# Did the penalised states shrink? As a whole, hardly: the pretrained model's are about 50 long, too. *Plain* states
 # **grew** almost threefold during fine-tuning; penalised ones did not. Either way, a curve of "the norm inside the
 # standard's subspace, plain against decoupled" would show a clear fall, and a reader would take it for decoupling. It
 # is mostly one factor for all directions, and *random*, which never looked for the standard, has it too.
