@@ -266,7 +266,7 @@ def test_killed_again_and_again(tmp_path):
             process = subprocess.Popen([*argv, str(tmp_path / f"cut{number}")], stdout=subprocess.DEVNULL,
                                        stderr=subprocess.DEVNULL)
             try:
-                process.wait(timeout=whole * (rng.uniform(0.4, 1.5) if attempt else 0.4))  # the first never gets through
+                process.wait(timeout=whole * (rng.uniform(0.4, 1.5) if attempt else 0.4))  # the first is killed
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
