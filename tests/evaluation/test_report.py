@@ -1,12 +1,15 @@
 """The table, the files beside it, and the pictures."""
 
 import json
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 
+from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.evaluation import figures, report
 from tinydecouple.evaluation.chrf import chrf
+from tinydecouple.evaluation.readback import read_result
 from tinydecouple.evaluation.score import direction, directions, mean_chrf
 from tinydecouple.text.readers import CorpusOptions, load_corpus
 
@@ -200,3 +203,11 @@ def test_the_report_says_which_dialects_beat_copying():
             for d, score in (("a1", 40.0), ("a2", 20.0), ("a3", 31.0), ("a4", 30.0), ("a5", 35.0))]
     text = report.dialect_rows({"rows": rows, "leakage": rows})
     assert "plain beats copying into 3 of 5 dialects, not into a2, a4." in " ".join(text.split())
+
+
+def test_leakage_of_other_directions_is_a_damaged_result(result, tmp_path):
+    """Row by row it stands beside chrF++: one that is missing would move all below it to another dialect."""
+    for leaked, damaged in ((result["leakage"], False), (result["leakage"][1:], True), (result["leakage"][::-1], True)):
+        (tmp_path / "scores.json").write_text(json.dumps(result | {"leakage": leaked}), encoding="utf-8")
+        with pytest.raises(TinyDecoupleError, match="scores.json: damaged .leakage") if damaged else nullcontext():
+            read_result(tmp_path / "scores.json", ["plain", "decoupled", "again"])
