@@ -63,7 +63,7 @@ ERASED = [DELTA @ DELTA.T @ np.linalg.inv(S) / (DELTA.T @ np.linalg.inv(S) @ DEL
 WORKED = (  # tutorial; what its text says; the numbers in it; the same computed
     (6, "With $p = 1/8$ it is 3 bits long, with $p = 0.8$ it costs 0.32", (3, 0.32), -np.log2([1 / 8, 0.8])),
     (6, "$\\log 1000$, or 10 bits, per weight", 10, np.log2(1000)),
-    (6, "1.58 bits per state sent less 1.31 back are 0.27", 0.27, 1.58 - 1.31),
+    (6, "1.58 bits per state sent less 1.31 back, 0.27", 0.27, 1.58 - 1.31),
     (6, "68 weights times half a nat are 34 nats or 49 bits, over 500 states 0.10 bits", (34, 49, 0.1),
      68 / 2 / np.array([1, np.log(2), 500 * np.log(2)])),
     (6, "So 0.10 bits seem to be saved, then 0.21", (0.1, 0.21), (0.86 - 0.76, 0.86 - 0.65)),
