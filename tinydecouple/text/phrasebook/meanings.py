@@ -63,29 +63,34 @@ def meanings(tables: Tables) -> list[Meaning]:
 
 def render(tables: Tables, meaning: Meaning, variety: str) -> str:
     """Say a meaning in a variety."""
-    return _tidy(_words(tables, meaning, variety), variety)
+    return _tidy(_words(tables, [meaning], variety)[0], variety)
 
 
-def _words(tables: Tables, meaning: Meaning, variety: str) -> str:
-    """Its words in their forms, spaced as in the template."""
-    template = tables.templates[meaning.template]
-    lexicon = tables.lexicon
-    words: list[str] = []
+def _words(tables: Tables, alike: list[Meaning], variety: str) -> list[str]:
+    """The words of meanings of one template in their forms, spaced as in the template; part by part, all at once."""
+    template, lexicon = tables.templates[alike[0].template], tables.lexicon
+    columns: list[list[str]] = []  # a part of the template each: what every meaning says there
     for part in template.texts[variety]:
         if isinstance(part, str):
-            words.append(part)
+            columns.append([part] * len(alike))
             continue
-        name = meaning.values.get(part.name, part.name)
-        ref = _agreeing(tables, meaning, part.ref, variety) if part.ref else ""
+        names = [meaning.values.get(part.name, part.name) for meaning in alike]
+        refs = _agreeing(tables, alike, part.ref, variety) if part.ref else [""] * len(alike)
         if variety == "en":
             if part.form == "with":
-                ref = english(lexicon[meaning.values[part.ref]], "", "")
-            words.append(english(None if part.name in template.agreement else lexicon[name], part.form, ref))
-        elif name in ("object", "owner") and words:  # an ending of the word before
-            words.append(attach(lexicon, variety, words.pop(), name, ref))
-        else:
-            words.append(_inflected(tables, variety, name, part.form, ref))
-    return "".join(words)
+                refs = [english(lexicon[meaning.values[part.ref]], "", "") for meaning in alike]
+            entries = [None if part.name in template.agreement else lexicon[name] for name in names]
+            columns.append([english(entry, part.form, ref) for entry, ref in zip(entries, refs)])
+            continue
+        before, said = columns[-1] if columns else None, []
+        for k, (name, ref) in enumerate(zip(names, refs)):
+            if name in ("object", "owner") and before:  # an ending of the word before, which comes over here
+                said.append(attach(lexicon, variety, before[k], name, ref))
+                before[k] = ""
+            else:
+                said.append(_inflected(tables, variety, name, part.form, ref))
+        columns.append(said)
+    return ["".join(words) for words in zip(*columns)]
 
 
 @cache
@@ -94,12 +99,12 @@ def _inflected(tables: Tables, variety: str, concept: str, form: str, ref: str) 
     return arabic(tables.lexicon, variety, concept, form, ref)
 
 
-def _agreeing(tables: Tables, meaning: Meaning, ref: str, variety: str) -> str:
+def _agreeing(tables: Tables, alike: list[Meaning], ref: str, variety: str) -> list[str]:
     """Whom a word agrees with: one of PERSONS, or a numeral. The key decides a gender that English does not mark."""
-    value = meaning.values.get(ref, ref)
-    if value in HIDDEN:
-        return HIDDEN[value][zlib.crc32(f"{meaning.key} {ref}".encode()) % 2]
-    return _person(tables, variety if variety != "en" else "msa", value)
+    said_in = variety if variety != "en" else "msa"
+    values = [meaning.values.get(ref, ref) for meaning in alike]
+    return [HIDDEN[value][zlib.crc32(f"{meaning.key} {ref}".encode()) % 2] if value in HIDDEN else
+            _person(tables, said_in, value) for meaning, value in zip(alike, values)]
 
 
 @cache
@@ -142,8 +147,16 @@ def generate(n: int, rng: np.random.Generator, tables: Tables | None = None) -> 
     """Draw n distinct meanings, as `draw` does, and say each in every variety: key -> variety -> text."""
     tables = tables or phrasebook()
     drawn = draw(n, rng, tables)
-    columns = [_tidy("\n".join(_words(tables, m, v) for m in drawn), v).split("\n") for v in tables.varieties]
-    return {m.key: dict(zip(tables.varieties, row)) for m, *row in zip(drawn, *columns, strict=True)}
+    by_template: dict[str, list[Meaning]] = {}
+    for meaning in drawn:
+        by_template.setdefault(meaning.template, []).append(meaning)
+    texts: dict[str, dict[str, str]] = {meaning.key: {} for meaning in drawn}
+    rows = [texts[meaning.key] for alike in by_template.values() for meaning in alike]
+    for variety in tables.varieties:
+        words = [text for alike in by_template.values() for text in _words(tables, alike, variety)]
+        for row, text in zip(rows, _tidy("\n".join(words), variety).split("\n"), strict=True):
+            row[variety] = text
+    return texts
 
 
 def phrasebook_texts(keys: int, seed: int, folder: Path = TABLES) -> dict[str, dict[str, str]]:
