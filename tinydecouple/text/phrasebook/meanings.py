@@ -101,10 +101,9 @@ def _inflected(tables: Tables, variety: str, concept: str, form: str, ref: str) 
 
 def _agreeing(tables: Tables, alike: list[Meaning], ref: str, variety: str) -> list[str]:
     """Whom a word agrees with: one of PERSONS, or a numeral. The key decides a gender that English does not mark."""
-    said_in = variety if variety != "en" else "msa"
     values = [meaning.values.get(ref, ref) for meaning in alike]
     return [HIDDEN[value][zlib.crc32(f"{meaning.key} {ref}".encode()) % 2] if value in HIDDEN else
-            _person(tables, said_in, value) for meaning, value in zip(alike, values)]
+            _person(tables, "msa" if variety == "en" else variety, value) for meaning, value in zip(alike, values)]
 
 
 @cache
