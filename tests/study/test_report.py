@@ -300,10 +300,14 @@ def test_every_trial_is_listed_and_the_best_mean_is_marked(plans, tmp_path):
     plan = plans(seeds=[1, 2], conditions=["plain"], trials={"count": 3, "space": {"epochs": [4, 5]}})
     plant(tmp_path / "run", plan, {"plain+1": 0.4, "plain+2": 0.8, "plain+3": 0.5}, number=None, size=SIZE)
     collect(tmp_path / "run", plan, tmp_path / "data" / "tune")
-    rows = [[cell.strip() for cell in row.split("|")[1:-1]]
-            for row in report_tables.trials(read_data(tmp_path / "data")[0])[2:]]
+    setting, = read_data(tmp_path / "data")
+    rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in report_tables.trials(setting)[2:]]
     assert [row[0] for row in rows] == ["plain+1", "plain+2", "plain+3"] and [r[-1] for r in rows] == ["", "*", ""]
     assert rows[0][1] == "none" and rows[1][1].startswith("epochs ")
+    for row in rows:
+        means = [setting.values(row[0], *of).mean() for of in
+                 (("into", "chrf++"), ("standard", "chrf++"), ("into", "leakage_percent"))]
+        assert row[4:7] == [f"{mean:.2f}" for mean in means], "a trial's means: into the dialects, standard, leakage"
 
 
 def test_the_frontier_holds_what_nothing_beats_on_both_sides():

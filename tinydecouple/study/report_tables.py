@@ -196,14 +196,16 @@ def map_table(settings: Sequence[Setting]) -> list[str]:
 
 
 def trials(setting: Setting) -> list[str]:
-    """Every trial of every condition: the options it changes, its dev score of each seed, and which was chosen."""
-    rows = [["condition, trial", "changes", *(f"seed {seed}" for seed in setting.seeds), "mean", "chosen"]]
+    """Every trial of every condition: the options it changes, its dev score of each seed, what it costs, the choice."""
+    rows = [["condition, trial", "changes", *(f"seed {seed}" for seed in setting.seeds), "mean", "into the standard",
+             "leakage, %", "chosen"]]
     for condition, tried in setting.trials.items():
         scores = {trial: setting.values(trial, "into", "chrf++") for trial in tried if trial in setting.conditions}
         chosen = max(scores, key=lambda trial: scores[trial].mean())
         for trial, values in scores.items():
             changes = ", ".join(f"{name} {value}" for name, value in tried[trial].items()) or "none"
+            price = (setting.values(trial, "standard", "chrf++"), setting.values(trial, "into", "leakage_percent"))
             rows.append([trial if trial.startswith(condition) else f"{condition}, {trial}", changes,
-                         *(f"{value:.2f}" for value in values), f"{values.mean():.2f}",
+                         *(f"{value:.2f}" for value in values), *(f"{side.mean():.2f}" for side in (values, *price)),
                          "*" if trial == chosen else ""])
     return markdown(rows)
