@@ -183,7 +183,10 @@ def test_verdicts_follow_the_planted_truth(data, tmp_path):
     assert verdict["it scores above a random direction"] == "supported"
     assert verdict["a fresh probe needs a longer code to find the standard"] == "open"
     quoted = text.split("to quote: ")[1].split("\n")[0]
-    assert "Refuted: the standard pays" in quoted and CLAIMS[0].text in quoted.split("Refuted")[0]
+    changed = [t for t in compare(read_data(data)) if (t.first, t.second) == ("plain", "paper")][:3]
+    assert [t.outcome for t in changed] == ["into", "standard", "leakage"]
+    for t in changed:
+        assert f"by {report_tables.found(t)}{'*' if t.shown else ''}" in quoted, "what the method changes is not quoted"
 
 
 @pytest.mark.parametrize("mean, low, high, p, primary, says", [

@@ -11,7 +11,7 @@ from tinydecouple.files import write
 from tinydecouple.study import report_tables as tables
 from tinydecouple.study.collected import Setting, read_data
 from tinydecouple.study.comparisons import (
-    CLAIMS,
+    MAIN,
     PAPERS_GAIN,
     Comparison,
     claims,
@@ -21,7 +21,7 @@ from tinydecouple.study.comparisons import (
     p_text,
     papers_gain,
 )
-from tinydecouple.study.conditions import AGAIN, METHOD
+from tinydecouple.study.conditions import AGAIN, METHOD, RANDOM, WEIGHTED
 from tinydecouple.study.report_figures import draw
 from tinydecouple.study.verdicts import along, answers
 
@@ -172,10 +172,10 @@ def verdicts(confirming: Sequence[Setting], tests: Sequence[Comparison]) -> str:
         return NOTHING
     rows = [["claim", "setting", "difference (95 % interval)", "p, as adjusted", "verdict"]]
     for claim, setting, said, test in decided(confirming, tests):
-        rows.append([claim.text, setting.name, tables.found(test),
+        rows.append([claim.text, setting.label, tables.found(test),
                      p_text(test.p) + (' (primary)' if test.primary else ''), said])
     for test in (t for t in tests if t.primary):
-        rows.append([f"its mean gain is {PAPERS_GAIN:+.1f}, as in the paper", test.setting.name,
+        rows.append([f"its mean gain is {PAPERS_GAIN:+.1f}, as in the paper", test.setting.label,
                      tables.found(test), "", papers_gain(test)])
     return "\n".join(markdown(rows))
 
@@ -189,28 +189,22 @@ NOTHING = "No setting has been read on fresh keys with at least four seeds, so n
 
 
 def quote(confirming: Sequence[Setting], tests: Sequence[Comparison]) -> str:
-    """One paragraph, from the numbers alone."""
+    """One paragraph, from the numbers alone: the answers, and what the method and two controls change."""
     if not confirming:
         return NOTHING
     sentences = [f"{a.question}: {a.verdict}, for {a.because}." for a in answers(confirming, tests)]
-    for setting in confirming:
-        found = [(claim, said, test) for claim, where, said, test in decided(confirming, tests) if where is setting]
-        changed = {claim.text: tables.found(t) for claim, _, t in found}
-        if all(claim.text in changed for claim in CLAIMS[:3]):
-            into, standard, leaked = (changed[claim.text] for claim in CLAIMS[:3])
-            sentences.append(
-                f"In the setting {setting.name} ({len(setting.dialects)} dialects, {len(setting.seeds)} seeds), "
-                f"penalising the standard's direction changes chrF++ into the dialects by {into}, into the standard by "
-                f"{standard}, and leakage by {leaked} points (95 % intervals).")
-        else:
-            sentences.append(f"In the setting {setting.name}:")
-        said = {verdict: [claim.text for claim, which, _ in found if which == verdict]
-                for verdict in ("supported", "refuted", "open")}
-        sentences += [f"{verdict.capitalize()}: {'; '.join(texts)}." for verdict, texts in said.items()
-                      if texts and verdict != "open"]
-        if said["open"]:
-            sentences.append(f"Open: {len(said['open'])} of {len(found)} claims.")
-    return f"{' '.join(sentences)} All of it on constructed text and a model of {' or '.join(sizes(confirming))}."
+    for setting in (s for s in confirming if METHOD in s.conditions):
+        ours = [t for t in tests if t.setting is setting]
+        changed = {arm: [f"{tables.found(t)}{'*' * abs(t.shown)}" for t in ours if t.outcome in MAIN and
+                         (t.first, t.second) == (setting.conditions[0], arm)] for arm in (METHOD, RANDOM, WEIGHTED)}
+        into, standard, leakage = changed[METHOD]
+        sentences.append(f"In {setting.label} ({len(setting.dialects)} dialects, {len(setting.seeds)} seeds), "
+                         f"penalising the standard's direction changes chrF++ into the dialects by {into}, into the "
+                         f"standard by {standard}, and leakage by {leakage} points.")
+        sentences += [f"The same for {control}: {', '.join(changed[arm])}." for arm, control in
+                      ((RANDOM, "a random direction"), (WEIGHTED, "less weight on the standard")) if changed[arm]]
+    return (f"{' '.join(sentences)} Brackets hold 95 % intervals; `*`: the difference is shown. All of it on "
+            f"constructed text and a model of {' or '.join(sizes(confirming))}.")
 
 
 def sizes(settings: Sequence[Setting]) -> list[str]:

@@ -42,7 +42,7 @@ def papers_claim(tests: Sequence[Comparison]) -> Answer:
 
     A control matches a gain if its own is shown and the method's is not shown to be larger.
     """
-    question = f"The paper's claim, {tests[0].setting.name}"
+    question = f"The paper's claim, {tests[0].setting.label}"
     gain = find(tests, BASELINE, METHOD, "into")
     held = f"the interval {gain.interval.low:+.2f} to {gain.interval.high:+.2f}"
     if gain.interval.high < 0:
@@ -77,15 +77,15 @@ def paid_in_leakage(confirming: Sequence[Setting], tests: Sequence[Comparison]) 
     for setting in settings:
         ours = [t for t in tests if t.setting is setting]
         if shown(ours, BASELINE, METHOD, "into") > 0:
-            gains.append(setting.name)
+            gains.append(setting.label)
             if not below_copying(setting):
-                against.append(f"a gain is shown in {setting.name}, where {BASELINE} is above copying")
+                against.append(f"a gain is shown in {setting.label}, where {BASELINE} is above copying")
             elif shown(ours, BASELINE, METHOD, "leakage") <= 0:
-                against.append(f"a gain is shown in {setting.name}, and no rise in leakage")
+                against.append(f"a gain is shown in {setting.label}, and no rise in leakage")
     if against:
         return Answer(question, "refuted", "; ".join(against))
     if not gains:
-        return Answer(question, "open", f"no gain is shown in {' or '.join(s.name for s in settings)}")
+        return Answer(question, "open", f"no gain is shown in {' or '.join(s.label for s in settings)}")
     return Answer(question, "supported", f"a gain is shown in {', '.join(gains)}, where {BASELINE} is below copying "
                                          "and leakage rises")
 
@@ -108,7 +108,7 @@ def helping(confirming: Sequence[Setting], tests: Sequence[Comparison]) -> list[
             else:
                 helps = gain.shown > 0 and gain.interval.mean >= PAPERS_GAIN and leaked.interval.mean <= 0
                 verdict = "supported" if helps else "open"
-            found.append(Answer(f"An intervention that helps: {name}, {setting.name}", verdict, because))
+            found.append(Answer(f"An intervention that helps: {name}, {setting.label}", verdict, because))
     return found
 
 
