@@ -90,7 +90,7 @@ EXPLORATORY = (
           {"subspace": "probe", "labels": "all-varieties", "rank": rank}) for rank in (1, 3, 6)),
     Arm("random-matched", "The random direction with a strength chosen on dev, so that as large a share of the states "
         "is left inside as with the paper's. Equal effect where random has equal force.",
-        {"subspace": "random-from-states", "frozen": True, "strength": 0.3}),
+        {"subspace": "random-from-states", "frozen": True, "strength": 0.024}),
     Arm("frozen", "The paper's penalty with the first refresh's direction kept. Shows what refreshing online adds.",
         {**PAPER, "frozen": True}),
     Arm("dialect", "Penalises the first dialect's direction in place of the standard's. Shows whether it has to be "
