@@ -256,6 +256,21 @@ def test_an_intervention_helps_if_it_gains_two_points_on_the_second_keys_without
     assert answer.question.startswith("An intervention that helps: ours") and answer.verdict == verdict, answer
 
 
+def test_an_intervention_is_compared_with_its_random_twin_and_with_less_weight_on_the_standard(plans, tmp_path):
+    plan = plans(conditions=["plain", "weighted", {"name": "ours", "like": "paper"},
+                             {"name": "ours-random", "like": "random"}])
+    plant(tmp_path / "run", plan, {"plain": 0.5, "weighted": 0.4, "ours": 0.8, "ours-random": 0.8}, number=2, luck=0,
+          size=SIZE)
+    collect(tmp_path / "run", plan, tmp_path / "data" / "second")
+    setting, = read_data(tmp_path / "data")
+    tests = compare([setting])
+    assert report_tables.featured(setting) == ["ours"], "a control is no intervention"
+    said = {claim.text: judge(claim, tests)[0] for claim in comparisons.claims(setting) if judge(claim, tests)}
+    assert said["ours scores above the same with a random direction"] == "open", "its twin gains as much"
+    assert said["ours costs the standard less than weighting its loss down"] == "supported"
+    assert sum(t.p is not None for t in tests) == 3 * 3 + 2, "each less plain, in three outcomes, and the two above"
+
+
 def test_holm_counts_every_test_but_the_primary_one_and_the_controls_for_luck(primary):
     setting, = read_data(primary[2])
     tests = compare([setting])

@@ -62,13 +62,20 @@ CLAIMS = (
 )
 
 
+def beyond(setting: Setting) -> list[str]:
+    """The conditions that are none of the primary seven, and not another one's control, named `-random` after it."""
+    twins = {f"{c}-{RANDOM}" for c in setting.conditions}
+    return [c for c in setting.conditions[1:] if c not in (BASELINE, AGAIN, METHOD, *CONTROLS, *twins)]
+
+
 def claims(setting: Setting) -> list[Claim]:
-    """Those above, and of every condition that is none of the seven: that it gains, and does not leak more."""
-    named = [c for c in setting.conditions[1:] if c not in (BASELINE, AGAIN, METHOD, *CONTROLS)]
+    """Those above, and of every condition beyond the seven: that it gains, does not leak more, and costs less."""
     first = setting.conditions[0]
-    return [*CLAIMS, *(claim for c in named for claim in (
+    return [*CLAIMS, *(claim for c in beyond(setting) for claim in (
         Claim(f"{c} raises chrF++ into the dialects", first, c, "into", 1),
-        Claim(f"{c} lowers leakage", first, c, "leakage", -1)))]
+        Claim(f"{c} lowers leakage", first, c, "leakage", -1),
+        Claim(f"{c} scores above the same with a random direction", f"{c}-{RANDOM}", c, "into", 1),
+        Claim(f"{c} costs the standard less than weighting its loss down", WEIGHTED, c, "standard", 1)))]
 
 
 @dataclass(frozen=True)
@@ -110,9 +117,10 @@ def compare(settings: list[Setting]) -> list[Comparison]:
     for setting in settings:
         first, *others = setting.conditions
         pairs = [(first, second, outcome) for second in others for outcome in (NAMES if second == METHOD else MAIN)]
-        pairs += [(control, METHOD, "into") for control in CONTROLS if {control, METHOD} <= set(others)]
+        pairs += [(control, METHOD, "into") for control in CONTROLS]
+        pairs += [pair for c in beyond(setting) for pair in ((f"{c}-{RANDOM}", c, "into"), (WEIGHTED, c, "standard"))]
         found += [Comparison(setting, a, b, outcome, interval, None) for a, b, outcome in pairs
-                  if (interval := difference(setting, a, b, outcome)) is not None]
+                  if {a, b} <= {first, *others} and (interval := difference(setting, a, b, outcome)) is not None]
     tested = {str(i): test.interval.p for i, test in enumerate(found)
               if not test.primary and test.second != AGAIN and test.outcome not in DESCRIBED}
     adjusted = holm(tested)

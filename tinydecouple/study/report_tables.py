@@ -8,8 +8,8 @@ from tinydecouple.evaluation.report import markdown
 from tinydecouple.evaluation.significance import Interval, detectable, largest, simultaneous
 from tinydecouple.evaluation.word_kinds import KINDS, SHARED
 from tinydecouple.study.collected import Setting
-from tinydecouple.study.comparisons import DESCRIBED, DIGITS, NAMES, Comparison, p_text
-from tinydecouple.study.conditions import AGAIN, METHOD, PRIMARY
+from tinydecouple.study.comparisons import DESCRIBED, DIGITS, NAMES, Comparison, beyond, p_text
+from tinydecouple.study.conditions import AGAIN, METHOD
 
 MEASURES = (  # row, group, measure, digits
     ("chrF++ into the dialects", "into", "chrf++", 2), ("chrF++ into the standard", "standard", "chrf++", 2),
@@ -83,9 +83,8 @@ def extremes(setting: Setting) -> list[str]:
 
 
 def featured(setting: Setting) -> list[str]:
-    """The conditions that are shown dialect by dialect: the method, and any that is none of the primary seven."""
-    known = {arm.name for arm in PRIMARY}
-    return [c for c in setting.conditions[1:] if c == METHOD or c not in known]
+    """The conditions that are shown dialect by dialect: the method, and any beyond the primary seven."""
+    return [c for c in setting.conditions[1:] if c in (METHOD, *beyond(setting))]
 
 
 def by_dialect(setting: Setting, arm: str) -> dict[str, Interval]:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinydecouple.study.collected import Setting
-from tinydecouple.study.comparisons import MAIN, PAPERS_GAIN, Comparison
-from tinydecouple.study.conditions import BASELINE, METHOD, PRIMARY, RANDOM, SHRUNK
+from tinydecouple.study.comparisons import MAIN, PAPERS_GAIN, Comparison, beyond
+from tinydecouple.study.conditions import BASELINE, METHOD, RANDOM, SHRUNK
 
 CONFIRMING = 2  # the set of fresh keys that confirms an intervention
 
@@ -99,7 +99,7 @@ def helping(confirming: Sequence[Setting], tests: Sequence[Comparison]) -> list[
     found = []
     for setting in (s for s in confirming if s.number == CONFIRMING):
         ours = [t for t in tests if t.setting is setting]
-        for name in (c for c in setting.conditions[1:] if c not in {arm.name for arm in PRIMARY}):
+        for name in beyond(setting):
             gain, leaked = (find(ours, setting.conditions[0], name, outcome) for outcome in ("into", "leakage"))
             because = ", ".join(f"{what} {i.mean:+.2f} ({i.low:+.2f} to {i.high:+.2f})" for what, i in
                                 ((MAIN["into"], gain.interval), (MAIN["leakage"], leaked.interval)))
