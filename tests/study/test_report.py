@@ -267,6 +267,9 @@ def test_an_intervention_is_compared_with_its_random_twin_and_with_less_weight_o
     assert report_tables.featured(setting) == ["ours"], "a control is no intervention"
     said = {claim.text: judge(claim, tests)[0] for claim in comparisons.claims(setting) if judge(claim, tests)}
     assert said["ours scores above the same with a random direction"] == "open", "its twin gains as much"
+    answer, = answers([setting], tests)
+    twin = next(t for t in tests if t.first == "ours-random")
+    assert answer.because.endswith(f"its twin with a random direction {report_tables.found(twin)}"), answer
     assert said["ours costs the standard less than weighting its loss down"] == "supported"
     assert sum(t.p is not None for t in tests) == 3 * 3 + 2, "each less plain, in three outcomes, and the two above"
 

@@ -101,8 +101,10 @@ def helping(confirming: Sequence[Setting], tests: Sequence[Comparison]) -> list[
         ours = [t for t in tests if t.setting is setting]
         for name in beyond(setting):
             gain, leaked = (find(ours, setting.conditions[0], name, outcome) for outcome in ("into", "leakage"))
-            because = ", ".join(f"{what} {i.mean:+.2f} ({i.low:+.2f} to {i.high:+.2f})" for what, i in
-                                ((MAIN["into"], gain.interval), (MAIN["leakage"], leaked.interval)))
+            twin = find(ours, f"{name}-{RANDOM}", name, "into")
+            because = ", ".join(f"{what} {t.interval.mean:+.2f} ({t.interval.low:+.2f} to {t.interval.high:+.2f})"
+                                for what, t in ((MAIN["into"], gain), (MAIN["leakage"], leaked),
+                                                ("difference to its twin with a random direction", twin)) if t)
             if gain.interval.high < PAPERS_GAIN or leaked.shown > 0:
                 verdict = "refuted"
             else:
