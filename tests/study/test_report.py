@@ -22,6 +22,7 @@ from tinydecouple.study import comparisons, report_tables
 from tinydecouple.study.collect import collect, columns_of, group_names, sealed
 from tinydecouple.study.collected import read_data
 from tinydecouple.study.comparisons import CLAIMS, Claim, Comparison, compare, confirmatory, judge, p_text, papers_gain
+from tinydecouple.study.conditions import EXPLORATORY
 from tinydecouple.study.measures import read_sentences
 from tinydecouple.study.plan import Cell, read_plan
 from tinydecouple.study.records import cell_folder
@@ -455,6 +456,17 @@ def test_the_committed_results_are_what_the_committed_data_say(tmp_path):
     for a, b in zip(got, expected):
         assert a == b, f"got {a!r}, expected {b!r}: run study --report and commit what it writes"
     assert len(got) == len(expected)
+
+
+def test_random_matched_leaves_as_large_a_share_inside_as_the_papers_penalty():
+    """Its strength was chosen for that, and the cells of the report were made with the strength of the package."""
+    explore = next(s for s in read_data(Path(__file__).parents[2] / "data_samples" / "study") if s.study == "explore")
+    ours = next(arm.options for arm in EXPLORATORY if arm.name == "random-matched")
+    assert explore.said["conditions"]["random-matched"]["options"] == ours, "run again with this strength, or mend it"
+    share = {arm: comparisons.probed(explore, arm, "energy_penalised_percent").mean()
+             for arm in ("paper", "random", "random-matched")}
+    assert 0.5 < share["random-matched"] / share["paper"] < 2, f"shares left inside, in percent: {share}"
+    assert share["random"] < share["paper"] / 4, "equal strength would have been equal effect: no need to match"
 
 
 def test_what_theory_tells_of_open_choices_stands_in_results():
