@@ -18,7 +18,7 @@ from tinydecouple.errors import TinyDecoupleError
 from tinydecouple.evaluation.chrf import chrf, percent
 from tinydecouple.evaluation.significance import Interval, detectable, difference, holm, largest, per_seed
 from tinydecouple.evaluation.word_kinds import part_and_whole
-from tinydecouple.study import comparisons, report_tables
+from tinydecouple.study import comparisons, report_figures, report_tables
 from tinydecouple.study.collect import collect, columns_of, group_names, sealed
 from tinydecouple.study.collected import read_data
 from tinydecouple.study.comparisons import CLAIMS, Claim, Comparison, compare, confirmatory, judge, p_text, papers_gain
@@ -456,6 +456,24 @@ def test_the_committed_results_are_what_the_committed_data_say(tmp_path):
     for a, b in zip(got, expected):
         assert a == b, f"got {a!r}, expected {b!r}: run study --report and commit what it writes"
     assert len(got) == len(expected)
+
+
+def test_every_panel_of_a_figure_shows_something_and_says_of_which_study(plans, tmp_path, monkeypatch):
+    """Four settings in rows of three; a condition far below the others is told of and presses none together."""
+    pytest.importorskip("matplotlib")
+    for study in ("one", "two"):
+        plan = plans(values=[{"epochs": 1}, {"epochs": 2}])
+        plant(tmp_path / study, plan, RIGHT | {"random": 0.1}, number=1, size=SIZE)
+        collect(tmp_path / study, plan, tmp_path / "data" / study)
+    drawn = {}
+    monkeypatch.setattr(report_figures, "save", lambda folder, figures: drawn.update(figures) or [])
+    write_report(tmp_path / "data", tmp_path / "RESULTS.md")
+    for name in ("study_differences", "study_words", "study_frontier"):
+        axes = drawn[name].axes
+        assert all(axis.has_data() for axis in axes), f"{name} has an empty panel"
+        assert len({axis.get_title().split("\n")[0] for axis in axes}) == 4, f"{name}: titles that are alike"
+    for axis in drawn["study_frontier"].axes:
+        assert axis.get_ylim()[0] > -11 and "outside: random (" in axis.get_title(), "drawn, or not told of"
 
 
 def test_random_matched_leaves_as_large_a_share_inside_as_the_papers_penalty():

@@ -57,7 +57,7 @@ CLAIMS = (
     Claim("it scores above a random direction", RANDOM, METHOD, "into", 1),
     Claim("it scores above weighting the standard's loss down", WEIGHTED, METHOD, "into", 1),
     Claim("it scores above shrinking the states", SHRUNK, METHOD, "into", 1),
-    Claim("it scores above plain with the steps that its time buys", LONGER, METHOD, "into", 1),
+    Claim("it scores above plain with more steps, plain-longer", LONGER, METHOD, "into", 1),
     Claim("a random direction loses chrF++ into the dialects", BASELINE, RANDOM, "into", -1),
 )
 

@@ -13,6 +13,8 @@ from tinydecouple.study.comparisons import Comparison
 from tinydecouple.study.report_tables import frontier, point, varied
 
 MARKERS = "osD^v*PXd<>"
+FAR = 10   # chrF++ points below the first condition, beyond which a condition is named and not drawn
+MANY = 12  # conditions, beyond which not every one is named in the picture
 
 
 def draw(folder: Path, tests: Sequence[Comparison], dialects: dict[tuple[str, str], dict[str, Interval]],
@@ -27,7 +29,10 @@ def draw(folder: Path, tests: Sequence[Comparison], dialects: dict[tuple[str, st
         columns = min(count, 3)
         rows = -(-count // columns)
         figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
-        return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+        axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+        for unused in axes[count:]:
+            unused.remove()
+        return figure, axes
 
     figures = {}
     if confirming:
@@ -66,7 +71,7 @@ def forest(axis, names: list[str], intervals: list[Interval], title: str) -> Non
 
 def differences(axis, setting: Setting, tests: Sequence[Comparison]) -> None:
     ours = [t for t in tests if t.setting is setting and t.first == setting.conditions[0] and t.outcome == "into"]
-    forest(axis, [t.second for t in ours], [t.interval for t in ours], setting.name)
+    forest(axis, [t.second for t in ours], [t.interval for t in ours], setting.label)
 
 
 def words(axis, setting: Setting) -> None:
@@ -78,21 +83,28 @@ def words(axis, setting: Setting) -> None:
         axis.barh(setting.conditions, width, left=left, color=colour, label=kind)
         left += width
     axis.invert_yaxis()
-    axis.set(title=setting.name, xlabel="output words, %")
+    axis.set(title=setting.label, xlabel="output words, %")
     axis.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncol=3)
 
 
 def draw_frontier(axis, setting: Setting) -> None:
-    """Every condition by what it changes into the standard (x) and into the dialects (y), the undominated joined."""
+    """Every condition by what it changes into the standard (x) and into the dialects (y), the undominated joined.
+
+    One that loses over FAR points into the dialects would press the others together: the title tells of it. Of more
+    than MANY, those are named that no other one beats or that change the dialects by over a point.
+    """
     points = {condition: point(setting, condition) for condition in setting.conditions}
+    best, far = frontier(points), [condition for condition, (_, y) in points.items() if y < -FAR]
     for i, (condition, (x, y)) in enumerate(points.items()):
-        axis.plot(x, y, MARKERS[i % len(MARKERS)], color=COLOURS[i % len(COLOURS)], markersize=5)
-        axis.annotate(condition, (x, y), fontsize=6, xytext=(3, 3), textcoords="offset points")
-    best = sorted(points[condition] for condition in frontier(points))
-    axis.plot(*zip(*best), color="gray", linewidth=0.8)
+        if condition not in far:
+            axis.plot(x, y, MARKERS[i % len(MARKERS)], color=COLOURS[i % len(COLOURS)], markersize=5)
+            if len(points) <= MANY or condition in best or abs(y) > 1:
+                axis.annotate(condition, (x, y), fontsize=6, xytext=(3, 3), textcoords="offset points")
+    axis.plot(*zip(*sorted(points[condition] for condition in best)), color="gray", linewidth=0.8)
     axis.axhline(0, color="black", linewidth=0.5)
     axis.axvline(0, color="black", linewidth=0.5)
-    axis.set(title=setting.label, xlabel="chrF++ into the standard, difference",
+    outside = "".join(f"\noutside: {c} ({points[c][0]:+.1f}, {points[c][1]:+.1f})" for c in far)
+    axis.set(title=setting.label + outside, xlabel="chrF++ into the standard, difference",
              ylabel="chrF++ into the dialects, difference")
     axis.grid(alpha=0.3)
 
