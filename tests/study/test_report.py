@@ -27,7 +27,7 @@ from tinydecouple.study.measures import read_sentences
 from tinydecouple.study.plan import Cell, read_plan
 from tinydecouple.study.records import cell_folder
 from tinydecouple.study.report import write_report
-from tinydecouple.study.verdicts import answers, paid_in_leakage, papers_claim
+from tinydecouple.study.verdicts import answers, helping, paid_in_leakage, papers_claim
 
 CONDITIONS = ["plain", "plain-again", "paper", "random"]
 RIGHT = {"plain": 0.5, "plain-again": 0.5, "paper": 0.9, "random": 0.3}
@@ -254,7 +254,19 @@ def test_an_intervention_helps_if_it_gains_two_points_on_the_second_keys_without
     collect(tmp_path / "run", plan, tmp_path / "data" / "second")
     setting, = read_data(tmp_path / "data")
     answer, = answers([setting], compare([setting]))
-    assert answer.question.startswith("An intervention that helps: ours") and answer.verdict == verdict, answer
+    assert answer.question.startswith("An intervention that helps, ours") and answer.verdict == verdict, answer
+
+
+@pytest.mark.parametrize("gain, leaked, verdict, because", [
+    ((1.5, 2.5), (-1, 1), "supported", ""), ((1.57, 2.42), (-2, -1), "open", "; the mean is below +2.0"),
+    ((-1, 5.2), (-2, -1), "open", "; no gain is shown"), ((1.5, 2.5), (-1, 1.1), "open", "; leakage is higher"),
+    ((1, 1.9), (-2, -1), "refuted", "; the mean is below +2.0"), ((2, 3), (0.1, 1), "refuted", "; leakage is higher")])
+def test_an_intervention_that_is_open_says_what_it_lacks(primary, gain, leaked, verdict, because):
+    setting = read_data(primary[2])[0]
+    setting = replace(setting, number=2, said={**setting.said, "conditions": dict.fromkeys(["plain", "ours"], {})})
+    answer, = helping([setting], comparisons_of(setting, plain_ours_into=gain, plain_ours_leakage=leaked))
+    assert answer.verdict == verdict, answer
+    assert because in answer.because and answer.because.count(";") == bool(because), answer
 
 
 def test_an_intervention_is_compared_with_its_random_twin_and_with_less_weight_on_the_standard(plans, tmp_path):
@@ -267,11 +279,11 @@ def test_an_intervention_is_compared_with_its_random_twin_and_with_less_weight_o
     tests = compare([setting])
     assert report_tables.featured(setting) == ["ours"], "a control is no intervention"
     said = {claim.text: judge(claim, tests)[0] for claim in comparisons.claims(setting) if judge(claim, tests)}
-    assert said["ours scores above the same with a random direction"] == "open", "its twin gains as much"
+    assert said["ours: it scores above the same with a random direction"] == "open", "its twin gains as much"
     answer, = answers([setting], tests)
     twin = next(t for t in tests if t.first == "ours-random")
-    assert answer.because.endswith(f"its twin with a random direction {report_tables.found(twin)}"), answer
-    assert said["ours costs the standard less than weighting its loss down"] == "supported"
+    assert f"its twin with a random direction {report_tables.found(twin)}" in answer.because, answer
+    assert said["ours: it costs the standard less than weighting its loss down"] == "supported"
     assert sum(t.p is not None for t in tests) == 3 * 3 + 2, "each less plain, in three outcomes, and the two above"
 
 
@@ -285,6 +297,13 @@ def test_holm_counts_every_test_but_the_primary_one_and_the_controls_for_luck(pr
     expected = holm({str(i): t.interval.p for i, t in family.items()})
     assert {str(i): t.p for i, t in family.items()} == expected
     assert {t.outcome for t in family.values() if t.second == "paper"} == set(comparisons.MAIN | comparisons.MORE)
+
+
+def test_the_primary_comparisons_of_two_scales_are_adjusted_for_each_other_alone(primary):
+    setting, = read_data(primary[2])
+    pair = [t for t in compare([setting, replace(setting)]) if t.primary]
+    assert [t.p for t in pair] == [min(1.0, 2 * t.interval.p) for t in pair], "two scales, each by Holm's method"
+    assert len(pair) == 2
 
 
 def test_dev_scores_carry_no_interval_and_no_verdict(plans, tmp_path):

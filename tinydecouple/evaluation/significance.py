@@ -114,9 +114,9 @@ def largest(first: np.ndarray, second: np.ndarray, score: Score = chrf) -> np.nd
     return np.stack([gains.min(axis=1), gains.max(axis=1)], axis=1)
 
 
-def holm(p: dict[str, float]) -> dict[str, float]:
+def holm(p: dict[Hashable, float]) -> dict[Hashable, float]:
     """p-values adjusted for their number (Holm 1979): below 0.05, whatever the others are, is significant."""
-    adjusted: dict[str, float] = {}
+    adjusted: dict[Hashable, float] = {}
     for i, name in enumerate(sorted(p, key=p.__getitem__)):
         adjusted[name] = min(1.0, max((len(p) - i) * p[name], *adjusted.values(), 0.0))
     return {name: adjusted[name] for name in p}

@@ -79,8 +79,8 @@ PRIMARY = (
         "standard gains without a subspace.", {**PLAIN, "standard_weight": 0.3}),
     Arm("shrunk", "Penalises the mean length of the same states in all directions. The control for regularisation and "
         "shorter states.", {"form": "length"}),
-    Arm("plain-longer", "Plain with the extra steps that the method's time would buy. The control for the cost.",
-        {**PLAIN, "extra_steps": 0.2}),
+    Arm("plain-longer", "Plain with the extra steps that the method's time would buy, as measured in the setting. The "
+        "control for the cost.", {**PLAIN, "extra_steps": 0.1}),
 )
 EXPLORATORY = (
     Arm("dealt", "The paper's penalty with a probe of labels dealt at random. A direction that means nothing, found "

@@ -189,10 +189,10 @@ NOTHING = "No setting has been read on fresh keys with at least four seeds, so n
 
 
 def quote(confirming: Sequence[Setting], tests: Sequence[Comparison]) -> str:
-    """One paragraph, from the numbers alone: the answers, and what the method and two controls change."""
+    """One paragraph, from the numbers alone: what the method and two controls change, and the answers."""
     if not confirming:
         return NOTHING
-    sentences = [f"{a.question}: {a.verdict}, for {a.because}." for a in answers(confirming, tests)]
+    sentences = []
     for setting in (s for s in confirming if METHOD in s.conditions):
         ours = [t for t in tests if t.setting is setting]
         changed = {arm: [f"{tables.found(t)}{'*' * abs(t.shown)}" for t in ours if t.outcome in MAIN and
@@ -200,9 +200,11 @@ def quote(confirming: Sequence[Setting], tests: Sequence[Comparison]) -> str:
         into, standard, leakage = changed[METHOD]
         sentences.append(f"In {setting.label} ({len(setting.dialects)} dialects, {len(setting.seeds)} seeds), "
                          f"penalising the standard's direction changes chrF++ into the dialects by {into}, into the "
-                         f"standard by {standard}, and leakage by {leakage} points.")
-        sentences += [f"The same for {control}: {', '.join(changed[arm])}." for arm, control in
-                      ((RANDOM, "a random direction"), (WEIGHTED, "less weight on the standard")) if changed[arm]]
+                         f"standard by {standard}, and leakage by {leakage} points" + "".join(
+                             f"; {control} changes them by {', '.join(changed[arm])}" for arm, control in
+                             ((RANDOM, "a random direction"), (WEIGHTED, "less weight on the standard"))
+                             if changed[arm]) + ".")
+    sentences += [f"{a.question} is {a.verdict}: {a.because}." for a in answers(confirming, tests)]
     return (f"{' '.join(sentences)} Brackets hold 95 % intervals; `*`: the difference is shown. All of it on "
             f"constructed text and a model of {' or '.join(sizes(confirming))}.")
 

@@ -42,7 +42,7 @@ def papers_claim(tests: Sequence[Comparison]) -> Answer:
 
     A control matches a gain if its own is shown and the method's is not shown to be larger.
     """
-    question = f"The paper's claim, {tests[0].setting.label}"
+    question = f"The paper's claim in {tests[0].setting.label}"
     gain = find(tests, BASELINE, METHOD, "into")
     held = f"the interval {gain.interval.low:+.2f} to {gain.interval.high:+.2f}"
     if gain.interval.high < 0:
@@ -105,12 +105,13 @@ def helping(confirming: Sequence[Setting], tests: Sequence[Comparison]) -> list[
             because = ", ".join(f"{what} {t.interval.mean:+.2f} ({t.interval.low:+.2f} to {t.interval.high:+.2f})"
                                 for what, t in ((MAIN["into"], gain), (MAIN["leakage"], leaked),
                                                 ("difference to its twin with a random direction", twin)) if t)
-            if gain.interval.high < PAPERS_GAIN or leaked.shown > 0:
-                verdict = "refuted"
-            else:
-                helps = gain.shown > 0 and gain.interval.mean >= PAPERS_GAIN and leaked.interval.mean <= 0
-                verdict = "supported" if helps else "open"
-            found.append(Answer(f"An intervention that helps: {name}, {setting.label}", verdict, because))
+            lacking = [text for text, lacks in (
+                ("no gain is shown", gain.shown <= 0), ("leakage is higher on average", leaked.interval.mean > 0),
+                (f"the mean is below {PAPERS_GAIN:+.1f}", gain.interval.mean < PAPERS_GAIN)) if lacks]
+            verdict = "refuted" if gain.interval.high < PAPERS_GAIN or leaked.shown > 0 else \
+                "open" if lacking else "supported"
+            found.append(Answer(f"An intervention that helps, {name}, in {setting.label}", verdict,
+                                "; ".join([because, *lacking])))
     return found
 
 
