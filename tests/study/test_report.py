@@ -114,7 +114,7 @@ def test_tables_hold_the_numbers_of_the_cells(primary):
     for row, part, group, measure, digits in (
             ("leakage, %", "scores", "std -> dialect", "leakage_percent", 2),
             ("chrF++ into the standard", "scores", "dialect -> std", "chrf++", 2),
-            ("chrF++ into the dialects at equal length", "length_controlled", "std -> dialect", "chrf++", 2),
+            ("chrF++ into the dialects, length controlled", "length_controlled", "std -> dialect", "chrf++", 2),
             ("recall, %", "scores", "std -> dialect", "recall_percent", 1),
             ("words: none, %", "scores", "std -> dialect", "words_none_percent", 1)):
         means = [np.mean([one[part]["means"][group][measure] for one in finals[arm]]) for arm in CONDITIONS]

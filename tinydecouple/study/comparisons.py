@@ -25,7 +25,7 @@ from tinydecouple.study.conditions import (
 )
 
 MAIN = {"into": "chrF++ into the dialects", "standard": "chrF++ into the standard", "leakage": "leakage, %"}
-MORE = {"pivot": "chrF++ from the pivot into the standard", "length": "chrF++ into the dialects at equal length",
+MORE = {"pivot": "chrF++ from the pivot into the standard", "length": "chrF++ into the dialects, length controlled",
         "dialectness": "assigned to a dialect, %", "code": "probe's code, bits per state"}  # tested of the method alone
 DESCRIBED = {name: {"exact": "exact match, %", "ratio": "length ratio"}.get(name, f"{name.replace(' ', ': ', 1)}, %")
              for name in OUTCOMES if name not in MAIN | MORE}  # with intervals, of the method alone, never tested
@@ -52,7 +52,7 @@ CLAIMS = (
     Claim("the standard pays: chrF++ into the standard falls", BASELINE, METHOD, "standard", -1),
     Claim("the penalty lowers leakage", BASELINE, METHOD, "leakage", -1),
     Claim("its outputs look more like a dialect's", BASELINE, METHOD, "dialectness", 1),
-    Claim("it gains at equal output length, too", BASELINE, METHOD, "length", 1),
+    Claim("it gains with the length controlled, too", BASELINE, METHOD, "length", 1),
     Claim("a fresh probe needs a longer code to find the standard", BASELINE, METHOD, "code", 1),
     Claim("it scores above a random direction", RANDOM, METHOD, "into", 1),
     Claim("it scores above weighting the standard's loss down", WEIGHTED, METHOD, "into", 1),
@@ -117,11 +117,12 @@ def compare(settings: list[Setting]) -> list[Comparison]:
     for setting in settings:
         first, *others = setting.conditions
         pairs = [(first, second, outcome) for second in others for outcome in (NAMES if second == METHOD else MAIN)]
-        pairs += [(control, METHOD, "into") for control in CONTROLS]
+        pairs += [(control, METHOD, "into") for control in (AGAIN, *CONTROLS)]
         pairs += [pair for c in beyond(setting) for pair in ((f"{c}-{RANDOM}", c, "into"), (WEIGHTED, c, "standard"))]
         found += [Comparison(setting, a, b, outcome, interval, None) for a, b, outcome in pairs
                   if {a, b} <= {first, *others} and (interval := difference(setting, a, b, outcome)) is not None]
-    tested = {i: test for i, test in enumerate(found) if test.second != AGAIN and test.outcome not in DESCRIBED}
+    tested = {i: test for i, test in enumerate(found)
+              if AGAIN not in (test.first, test.second) and test.outcome not in DESCRIBED}
     adjusted = {i: p for primary in (True, False) for i, p in
                 holm({i: t.interval.p for i, t in tested.items() if t.primary == primary}).items()}
     return [replace(test, p=adjusted.get(i)) for i, test in enumerate(found)]

@@ -26,11 +26,13 @@ from tinydecouple.study.report_figures import draw
 from tinydecouple.study.verdicts import along, answers
 
 TEMPLATE = Path(__file__).with_name("results.md")
-FIGURES = {"study_differences": "Differences to the first condition, chrF++ into the dialects, with their intervals.",
+FRONTIER = ("Every condition by what it changes into the standard and into the dialects. The gray line joins those "
+            "that no other one beats on both.")
+FIGURES = {"study_differences": "Differences to the first condition, chrF++ into the dialects, with their intervals. "
+                                "Gray: not shown, or not tested. Dotted: +2.0, the paper's mean gain.",
            "study_words": "What the output words are.",
            "study_dialects": f"Simultaneous intervals of {METHOD} against the first condition, dialect by dialect.",
-           "study_frontier": "Every condition by what it changes into the standard and into the dialects. The grey "
-                             "line joins those that no other one beats on both."}
+           "study_frontier": FRONTIER, "study_explored": FRONTIER}
 
 
 def write_report(data: Path, out: Path) -> list[Path]:
@@ -44,14 +46,15 @@ def write_report(data: Path, out: Path) -> list[Path]:
             return made
 
         settings = step(read_data(data))
-        confirming = [setting for setting in settings if confirmatory(setting)]
+        confirming = sorted((setting for setting in settings if confirmatory(setting)),
+                            key=lambda setting: METHOD not in setting.conditions)  # the method's first
         tests = step(compare(confirming))
         dialects = step({(s.label, arm): tables.by_dialect(s, arm) for s in confirming for arm in tables.featured(s)})
         trying = [setting for setting in settings if setting.trials]
         exploring = [setting for setting in settings if setting not in confirming and not setting.trials]
         maps = map_plans(exploring)
         single = [setting for setting in exploring if setting.study not in maps]
-        figures = step(draw(out.parent / "figures", tests, dialects, confirming, confirming + single, maps))
+        figures = step(draw(out.parent / "figures", tests, dialects, confirming, single, maps))
         drawn = {path.stem for path in figures}
 
         def figure(name: str, caption: str = "") -> list[str]:
@@ -68,15 +71,15 @@ def write_report(data: Path, out: Path) -> list[Path]:
             "conditions": "\n".join(why([s for s in settings if not s.trials])),
             "confirmatory": section("Confirmatory results", [
                 line for s in confirming for line in confirmed(s, tests, dialects)]
-                + [line for name in ("study_differences", "study_words", "study_dialects") for line in figure(name)]),
+                + [line for name in FIGURES if name != "study_explored" for line in figure(name)]),
             "exploratory": section("Exploratory results", [
                 *(EXPLORATORY if single else []), *(line for s in single for line in explored(s)),
-                *figure("study_frontier")]),
+                *figure("study_explored")]),
             "maps": section("Maps (exploratory)", [line for study, members in maps.items() for line in [
                 f"### {study}", "", *seeds_of(members[0]), "", *tables.map_table(members), "",
                 *(f"- {along(members, c)}" for c in members[0].conditions[1:]), "",
-                *figure(f"study_map_{study}", f"{study}: gains over the options that differ, and over how far the "
-                                              "first condition is above copying.")]]),
+                *figure(f"study_map_{study}", f"{study}: gains and leakage over the options that differ, and gains "
+                                              "over how far the first condition is above copying.")]]),
             "tuning": section("Tuning", [*(TUNING if trying else []), *(line for s in trying for line in [
                 f"### {s.label}", "", *tables.trials(s), ""])])}
         text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(parts)
@@ -89,9 +92,17 @@ def write_report(data: Path, out: Path) -> list[Path]:
 
 EXPLORATORY = ["Dev scores, and two or three seeds, confirm nothing, so these carry no interval and no verdict. Beside "
                "each difference to the first condition stand the lowest and the highest of any seed. `*`: no other "
-               "condition is at least as good both into the dialects and into the standard.", ""]
+               "condition is at least as good both into the dialects and into the standard. "
+               "[THEORY](THEORY.md), section 12, tells what they show.", ""]
 TUNING = ["Every trial is listed, with its mean of dev scores. The chosen one's score is a maximum and thus too high: "
           "what is reported above is its rerun with other seeds.", ""]
+
+
+PROBED = ("A fresh probe of the standard against the rest, after training, on dev: its code length in bits per state, "
+          "beside that of dealt labels and H(Y); the angle in degrees between its direction and that before training, "
+          "beside what two probes of the same states differ by (refit null, 95th percentile); the share of the states' "
+          "squared length inside its direction (energy), inside the one before training (in the old) and inside what "
+          "was penalised; the states' mean length, and that before training.")
 
 
 def section(title: str, lines: Sequence[str]) -> str:
@@ -145,9 +156,7 @@ def confirmed(setting: Setting, tests: Sequence[Comparison], dialects: dict[tupl
         lines += ["What the intervals cover when studies are redrawn from these cells:", "",
                   *covered["table"].splitlines(), ""]
     if probed := tables.probes(setting):
-        lines += ["A fresh probe of the standard against the rest, after training, on dev. Code lengths in bits per "
-                  "state beside those of dealt labels and H(Y); angles in degrees to the direction before training.",
-                  "", *probed, ""]
+        lines += [PROBED, "", *probed, ""]
     return lines
 
 
@@ -162,8 +171,10 @@ def explored(setting: Setting) -> list[str]:
 
 def why(settings: Sequence[Setting]) -> list[str]:
     """What each condition is there for, once."""
-    return list(dict.fromkeys(f"- **{name}**: {said['why']}" for setting in settings
-                              for name, said in setting.said["conditions"].items()))
+    named: dict[str, list[str]] = {}
+    for name, said in dict(pair for setting in settings for pair in setting.said["conditions"].items()).items():
+        named.setdefault(said["why"], []).append(name)
+    return [f"- **{', '.join(names)}**: {text}" for text, names in named.items()]
 
 
 def verdicts(confirming: Sequence[Setting], tests: Sequence[Comparison]) -> str:

@@ -9,7 +9,7 @@ from tinydecouple.evaluation.figures import COLOURS, save
 from tinydecouple.evaluation.significance import Interval
 from tinydecouple.evaluation.word_kinds import KINDS
 from tinydecouple.study.collected import Setting
-from tinydecouple.study.comparisons import Comparison
+from tinydecouple.study.comparisons import PAPERS_GAIN, Comparison
 from tinydecouple.study.report_tables import frontier, point, varied
 
 MARKERS = "osD^v*PXd<>"
@@ -18,7 +18,7 @@ MANY = 12  # conditions, beyond which not every one is named in the picture
 
 
 def draw(folder: Path, tests: Sequence[Comparison], dialects: dict[tuple[str, str], dict[str, Interval]],
-         confirming: Sequence[Setting], every: Sequence[Setting], maps: dict[str, Sequence[Setting]]) -> list[Path]:
+         confirming: Sequence[Setting], single: Sequence[Setting], maps: dict[str, Sequence[Setting]]) -> list[Path]:
     """Write study_NAME.png under `folder`; returns the paths, none without matplotlib."""
     try:
         from matplotlib.figure import Figure
@@ -35,34 +35,45 @@ def draw(folder: Path, tests: Sequence[Comparison], dialects: dict[tuple[str, st
         return figure, axes
 
     figures = {}
-    if confirming:
-        figures["study_differences"], axes = panels(len(confirming), 5, 4)
-        for axis, setting in zip(axes, confirming):
-            differences(axis, setting, tests)
-        figures["study_words"], axes = panels(len(confirming), 5, 4)
-        for axis, setting in zip(axes, confirming):
-            words(axis, setting)
+    for name, height in (("study_differences", 3), ("study_words", 4)) if confirming else ():
+        figures[name], placed = grid(Figure, confirming, height)
+        for setting, axis in placed:
+            differences(axis, setting, tests) if name == "study_differences" else words(axis, setting)
     if dialects:
         figures["study_dialects"], axes = panels(len(dialects), 5, 1.5 + 0.22 * max(map(len, dialects.values())))
         for axis, ((label, arm), intervals) in zip(axes, dialects.items()):
-            forest(axis, list(intervals), list(intervals.values()), f"{label}: {arm}")
-    if every:
-        figures["study_frontier"], axes = panels(len(every), 5, 5)
-        for axis, setting in zip(axes, every):
-            draw_frontier(axis, setting)
+            forest(axis, list(intervals), list(intervals.values()), [True] * len(intervals), f"{label}: {arm}")
+    known = list(dict.fromkeys(c for setting in (*confirming, *single) for c in setting.conditions))
+    for name, settings, size in (("study_frontier", confirming, 5), ("study_explored", single, 9)):
+        if settings:
+            figures[name], axes = panels(len(settings), size, size)
+            for axis, setting in zip(axes, settings):
+                draw_frontier(axis, setting, known)
     for study, settings in maps.items():
-        figures[f"study_map_{study}"], axes = panels(2, 5, 4)
+        figures[f"study_map_{study}"], axes = panels(3, 5, 4)
         draw_map(axes, settings)
     return save(folder, figures)
 
 
-def forest(axis, names: list[str], intervals: list[Interval], title: str) -> None:
-    """A line per name: the difference and its interval."""
-    y = np.arange(len(names))
-    mean = np.array([interval.mean for interval in intervals])
-    sides = [[i.mean - i.low for i in intervals], [i.high - i.mean for i in intervals]]
-    axis.errorbar(mean, y, xerr=sides, fmt="o", color=COLOURS[1], markersize=4)
-    axis.set_yticks(y, names)
+def grid(Figure: type, settings: Sequence[Setting], height: float) -> tuple:
+    """A row per study and a column per setting, which share their horizontal axis; the figure, and (setting, axis)."""
+    rows, columns = (list(dict.fromkeys(names)) for names in ([s.study for s in settings], [s.name for s in settings]))
+    figure = Figure(figsize=(6 * len(columns), height * len(rows)), layout="constrained")
+    axes = figure.subplots(len(rows), len(columns), sharex="col", squeeze=False)
+    placed = [(s, axes[rows.index(s.study), columns.index(s.name)]) for s in settings]
+    for axis in axes.flat:
+        axis.tick_params(labelbottom=True)
+        if all(axis is not used for _, used in placed):
+            axis.remove()
+    return figure, placed
+
+
+def forest(axis, names: list[str], intervals: list[Interval], dark: list[bool], title: str) -> None:
+    """A line per name: the difference and its interval, gray where not `dark`."""
+    for y, (i, shown) in enumerate(zip(intervals, dark)):
+        axis.errorbar(i.mean, y, xerr=[[i.mean - i.low], [i.high - i.mean]], fmt="o", markersize=4,
+                      color=COLOURS[1] if shown else "gray")
+    axis.set_yticks(range(len(names)), names)
     axis.invert_yaxis()
     axis.axvline(0, color="black", linewidth=0.8)
     axis.set(title=title, xlabel="difference in chrF++, 95 % interval")
@@ -71,7 +82,9 @@ def forest(axis, names: list[str], intervals: list[Interval], title: str) -> Non
 
 def differences(axis, setting: Setting, tests: Sequence[Comparison]) -> None:
     ours = [t for t in tests if t.setting is setting and t.first == setting.conditions[0] and t.outcome == "into"]
-    forest(axis, [t.second for t in ours], [t.interval for t in ours], setting.label)
+    forest(axis, [t.second for t in ours], [t.interval for t in ours], [bool(t.shown) for t in ours], setting.label)
+    axis.axvline(PAPERS_GAIN, color="black", linewidth=0.8, linestyle=":")
+    axis.set_xlabel("difference in chrF++ into the dialects, 95 % interval")
 
 
 def words(axis, setting: Setting) -> None:
@@ -87,18 +100,20 @@ def words(axis, setting: Setting) -> None:
     axis.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncol=3)
 
 
-def draw_frontier(axis, setting: Setting) -> None:
+def draw_frontier(axis, setting: Setting, known: list[str]) -> None:
     """Every condition by what it changes into the standard (x) and into the dialects (y), the undominated joined.
 
     One that loses over FAR points into the dialects would press the others together: the title tells of it. Of more
-    than MANY, those are named that no other one beats or that change the dialects by over a point.
+    than MANY, those are named that no other one beats or that change the dialects by over 1.5 points. A condition has
+    one colour and marker wherever it is drawn: those of its place in `known`.
     """
     points = {condition: point(setting, condition) for condition in setting.conditions}
     best, far = frontier(points), [condition for condition, (_, y) in points.items() if y < -FAR]
-    for i, (condition, (x, y)) in enumerate(points.items()):
+    for condition, (x, y) in points.items():
         if condition not in far:
+            i = known.index(condition)
             axis.plot(x, y, MARKERS[i % len(MARKERS)], color=COLOURS[i % len(COLOURS)], markersize=5)
-            if len(points) <= MANY or condition in best or abs(y) > 1:
+            if len(points) <= MANY or condition in best or abs(y) > 1.5:
                 axis.annotate(condition, (x, y), fontsize=6, xytext=(3, 3), textcoords="offset points")
     axis.plot(*zip(*sorted(points[condition] for condition in best)), color="gray", linewidth=0.8)
     axis.axhline(0, color="black", linewidth=0.5)
@@ -106,30 +121,40 @@ def draw_frontier(axis, setting: Setting) -> None:
     outside = "".join(f"\noutside: {c} ({points[c][0]:+.1f}, {points[c][1]:+.1f})" for c in far)
     axis.set(title=setting.label + outside, xlabel="chrF++ into the standard, difference",
              ylabel="chrF++ into the dialects, difference")
+    axis.margins(0.12)
     axis.grid(alpha=0.3)
 
 
 def draw_map(axes: Sequence, settings: Sequence[Setting]) -> None:
-    """Left: gains over the option with the most values, a line per value of the others. Right: over what it copies."""
+    """Gains and leakage over the option with the most values, a line per value of the others; gains over copying."""
     options = varied(settings)
     said = [tuple(s.said["configuration"][part][name] for part, name in options) for s in settings]
     main = max(range(len(options)), key=lambda i: len({values[i] for values in said}))
-    for i, condition in enumerate(settings[0].conditions[1:]):
-        gains = np.array([point(setting, condition)[1] for setting in settings])
-        rest = [tuple(v for j, v in enumerate(values) if j != main) for values in said]
-        for style, other in zip(("-", "--", ":", "-.") * len(rest), dict.fromkeys(rest)):
-            mine = sorted((values[main], gain) for values, gain, r in zip(said, gains, rest) if r == other)
-            label = condition + "".join(f", {options[j][1]} {v}" for j, v in
-                                        zip([j for j in range(len(options)) if j != main], other))
-            axes[0].plot(*zip(*mine), style, marker=MARKERS[i % len(MARKERS)], color=COLOURS[i % len(COLOURS)],
-                         label=label, markersize=4)
-        first = settings[0].conditions[0]
-        over = [s.values(first, "into", "chrf++").mean() - s.said["copy"] for s in settings]
-        axes[1].plot(over, gains, MARKERS[i % len(MARKERS)], color=COLOURS[i % len(COLOURS)], label=condition)
-    axes[0].set(xlabel=options[main][1].replace("_", " "), ylabel="difference in chrF++ into the dialects")
-    axes[1].set(xlabel=f"{settings[0].conditions[0]} minus copying, chrF++", ylabel="difference in chrF++")
-    for axis in axes:
-        axis.axhline(0, color="black", linewidth=0.5)
+    rest = [tuple(v for j, v in enumerate(values) if j != main) for values in said]
+    named = [name for j, (_, name) in enumerate(options) if j != main]
+    first = settings[0].conditions[0]
+    over = [s.values(first, "into", "chrf++").mean() - s.said["copy"] for s in settings]
+    for i, condition in enumerate(settings[0].conditions):
+        look = {"marker": MARKERS[i % len(MARKERS)], "color": COLOURS[i % len(COLOURS)], "markersize": 4}
+        gains = [point(setting, condition)[1] for setting in settings]
+        leakage = [setting.values(condition, "into", "leakage_percent").mean() for setting in settings]
+        for axis, heights in ((axes[0], gains), (axes[1], leakage)):
+            for style, other in zip(("-", "--", ":", "-.") * len(rest), dict.fromkeys(rest)):
+                mine = sorted((values[main], y) for values, y, r in zip(said, heights, rest) if r == other)
+                label = condition + "".join(f", {name} {value}" for name, value in zip(named, other))
+                axis.plot(*zip(*mine), style, label=label, **look)
+        if condition != first:
+            axes[2].plot(over, gains, linestyle="", label=condition, **look)
+    for axis, label in zip(axes, ("difference in chrF++ into the dialects", "leakage, %", "difference in chrF++")):
+        axis.set(xlabel=options[main][1].replace("_", " "), ylabel=label)
         axis.grid(alpha=0.3)
         axis.legend(fontsize=6)
-    axes[1].axvline(0, color="black", linewidth=0.5)
+    ticks = sorted({values[main] for values in said})
+    if ticks[0] > 0:
+        for axis in axes[:2]:
+            axis.set_xscale("log", base=2)
+            axis.set_xticks(ticks, map(str, ticks))
+    axes[2].set_xlabel(f"{first} minus copying, chrF++")
+    axes[2].axvline(0, color="black", linewidth=0.5)
+    for axis in (axes[0], axes[2]):
+        axis.axhline(0, color="black", linewidth=0.5)

@@ -14,17 +14,17 @@ from tinydecouple.study.conditions import AGAIN, METHOD
 MEASURES = (  # row, group, measure, digits
     ("chrF++ into the dialects", "into", "chrf++", 2), ("chrF++ into the standard", "standard", "chrf++", 2),
     ("chrF++ from the pivot into the standard", "pivot", "chrf++", 2),
-    ("chrF++ into the dialects at equal length", "length", "chrf++", 2),
-    ("its length ratio", "length", "length_ratio", 3),
+    ("chrF++ into the dialects, length controlled", "length", "chrf++", 2),
+    ("the length ratio reached, controlled", "length", "length_ratio", 3),
     ("exact match, %", "into", "exact_match_percent", 1), ("leakage, %", "into", "leakage_percent", 2),
     ("precision, %", "into", "precision_percent", 1), ("recall, %", "into", "recall_percent", 1),
     ("length ratio", "into", "length_ratio", 3),
     *((f"words: {kind}, %", "into", f"words_{kind.replace(' ', '_')}_percent", 1) for kind in KINDS),
     *((f"words also of {whose}, %", "into", f"words_also_{whose.replace(' ', '_')}_percent", 1) for whose in SHARED),
     ("assigned to any dialect, %", "into", "dialect_percent", 1),
-    ("the references, %", "into", "reference_dialect_percent", 1),
+    ("references assigned to any dialect, %", "into", "reference_dialect_percent", 1),
     ("assigned to the target's region, %", "into", "region_percent", 1),
-    ("the references, %", "into", "reference_region_percent", 1))
+    ("references assigned to the target's region, %", "into", "reference_region_percent", 1))
 PROBED = (("code_bits", "code", 3), ("null_bits", "dealt labels", 3), ("entropy_bits", "H(Y)", 3),
           ("angle_degrees", "angle", 1), ("angle_null_degrees", "refit null", 1), ("energy_percent", "energy, %", 2),
           ("energy_before_percent", "in the old, %", 2), ("energy_penalised_percent", "in the penalised, %", 2),
@@ -40,8 +40,8 @@ def outcomes(setting: Setting) -> list[str]:
         if any(column is not None for column in columns):
             rows.append([name, *("" if column is None else f"{column.mean():.{digits}f}" for column in columns)])
     if setting.number:
-        rows.append(["its bias on the end symbol", *(f"{setting.of(condition, setting.seeds[0])['end_bias']:+.2f}"
-                                                     for condition in setting.conditions)])
+        biases = [setting.of(condition, setting.seeds[0])["end_bias"] for condition in setting.conditions]
+        rows.append(["bias on the end symbol, controlled", *(f"{bias:+.2f}" for bias in biases)])
     for what in SECONDS:
         seconds = [np.mean([setting.records[condition, seed]["seconds"].get(what, 0) for seed in setting.seeds])
                    for condition in setting.conditions]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tinydecouple.study.collected import Setting
 from tinydecouple.study.comparisons import MAIN, PAPERS_GAIN, Comparison, beyond
-from tinydecouple.study.conditions import BASELINE, METHOD, RANDOM, SHRUNK
+from tinydecouple.study.conditions import BASELINE, METHOD, PRIMARY_COMPARISON, RANDOM, SHRUNK
 
 CONFIRMING = 2  # the set of fresh keys that confirms an intervention
 
@@ -85,7 +85,9 @@ def paid_in_leakage(confirming: Sequence[Setting], tests: Sequence[Comparison]) 
     if against:
         return Answer(question, "refuted", "; ".join(against))
     if not gains:
-        return Answer(question, "open", f"no gain is shown in {' or '.join(s.label for s in settings)}")
+        above = [s.label for s in settings if not below_copying(s)]
+        return Answer(question, "open", f"no gain is shown in {' or '.join(s.label for s in settings)}; {BASELINE} is "
+                                        f"above copying in {' and '.join(above) or 'none'}")
     return Answer(question, "supported", f"a gain is shown in {', '.join(gains)}, where {BASELINE} is below copying "
                                          "and leakage rises")
 
@@ -107,7 +109,8 @@ def helping(confirming: Sequence[Setting], tests: Sequence[Comparison]) -> list[
                                                 ("difference to its twin with a random direction", twin)) if t)
             lacking = [text for text, lacks in (
                 ("no gain is shown", gain.shown <= 0), ("leakage is higher on average", leaked.interval.mean > 0),
-                (f"the mean is below {PAPERS_GAIN:+.1f}", gain.interval.mean < PAPERS_GAIN)) if lacks]
+                (f"the mean is below {PAPERS_GAIN:+.1f}", gain.interval.mean < PAPERS_GAIN),
+                (f"{BASELINE} was not tuned there", setting.name != PRIMARY_COMPARISON[0])) if lacks]
             verdict = "refuted" if gain.interval.high < PAPERS_GAIN or leaked.shown > 0 else \
                 "open" if lacking else "supported"
             found.append(Answer(f"An intervention that helps, {name}, in {setting.label}", verdict,
