@@ -2,8 +2,13 @@
 
 import hashlib
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +30,8 @@ from tinydecouple.study.status import choose, read_records, status
 from tinydecouple.text.readers import load_corpus
 from tinydecouple.training.checkpoint import load_checkpoint, load_config, load_model
 from tinydecouple.training.decoupler import Decoupler
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -116,6 +123,29 @@ def test_two_workers_that_take_the_same_cell_do_no_harm(made, plan, tmp_path, mo
     monkeypatch.setattr(making, "write_record", slow)
     run_cell(tmp_path, cell)
     assert (folder / "cell.json").read_bytes() == (theirs / "cell.json").read_bytes()
+    assert not list((tmp_path / "unfinished").iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="xargs and sh")
+def test_the_protocols_ways_to_hand_cells_to_others_make_the_same_cells(made, plan, write_plan, tmp_path):
+    """xargs makes two at a time, of which two pretrain the same checkpoint; a SLURM task makes those of its seed."""
+    page = (ROOT / "tutorials" / "PROTOCOL.md").read_text(encoding="utf-8")
+    xargs, slurm = (block.replace("--plan small", f"--plan {write_plan()}").replace("runs/small", str(tmp_path))
+                    .replace("trained-through", "tiny").replace("python ", f"{sys.executable} ")
+                    for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "SLURM_ARRAY_TASK_ID": "2"}
+
+    def shell(script):
+        done = subprocess.run(["sh", "-c", script], env=environment, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+    shell(xargs)
+    of_the_task = [cell_folder(tmp_path, cell) for cell in plan.cells() if cell.seed == 2]
+    for folder in of_the_task:
+        shutil.rmtree(folder)
+    shell(slurm)
+    assert all(same_cell(cell_folder(made, cell), cell_folder(tmp_path, cell)) for cell in plan.cells())
     assert not list((tmp_path / "unfinished").iterdir())
 
 
