@@ -20,7 +20,7 @@ from tinydecouple.evaluation.significance import Interval, detectable, differenc
 from tinydecouple.evaluation.word_kinds import part_and_whole
 from tinydecouple.study import comparisons, report_figures, report_tables
 from tinydecouple.study.collect import collect, columns_of, group_names, sealed
-from tinydecouple.study.collected import read_data
+from tinydecouple.study.collected import Setting, read_data
 from tinydecouple.study.comparisons import CLAIMS, Claim, Comparison, compare, confirmatory, judge, p_text, papers_gain
 from tinydecouple.study.conditions import EXPLORATORY
 from tinydecouple.study.measures import read_sentences
@@ -304,6 +304,19 @@ def test_the_primary_comparisons_of_two_scales_are_adjusted_for_each_other_alone
     pair = [t for t in compare([setting, replace(setting)]) if t.primary]
     assert [t.p for t in pair] == [min(1.0, 2 * t.interval.p) for t in pair], "two scales, each by Holm's method"
     assert len(pair) == 2
+
+
+@pytest.mark.parametrize("reached, given", [(1.01, True), (1.03, False)])
+def test_lengths_that_were_not_made_equal_are_not_compared(primary, monkeypatch, reached, given):
+    """Planted: with the length controlled, plain reaches a ratio of 1 and paper another."""
+    def values(self, condition, group, measure, read=Setting.values):
+        if (group, measure) == ("length", "length_ratio"):
+            return np.full(len(self.seeds), reached if condition == "paper" else 1.0)
+        return read(self, condition, group, measure)
+
+    monkeypatch.setattr(Setting, "values", values)
+    found = {t.outcome for t in compare(read_data(primary[2])) if (t.first, t.second) == ("plain", "paper")}
+    assert ("length" in found) == given and "into" in found, found
 
 
 def test_dev_scores_carry_no_interval_and_no_verdict(plans, tmp_path):

@@ -32,6 +32,7 @@ DESCRIBED = {name: {"exact": "exact match, %", "ratio": "length ratio"}.get(name
 NAMES = MAIN | MORE | DESCRIBED
 DIGITS = {"code": 3, "ratio": 3}  # after the point; 2 for the others
 CONTROLS = (RANDOM, WEIGHTED, SHRUNK, LONGER)  # with each of which the method is compared, too, into the dialects
+UNEVEN = 0.02  # between length ratios
 PAPERS_GAIN = 2.0  # points of chrF++, its mean over dialects
 LEVEL = 0.05
 
@@ -129,7 +130,10 @@ def compare(settings: list[Setting]) -> list[Comparison]:
 
 
 def difference(setting: Setting, first: str, second: str, outcome: str) -> Interval | None:
-    """Its interval over seeds and templates, or over seeds alone if there is one value per seed; None without any."""
+    """Its interval over seeds and templates, or over seeds alone if there is one value per seed.
+
+    None without any, and with the length controlled if the length ratios reached differ by more than UNEVEN.
+    """
     if outcome == "dialectness":
         a, b = (setting.values(condition, "into", "dialect_percent") for condition in (first, second))
     elif outcome == "code":
@@ -140,6 +144,10 @@ def difference(setting: Setting, first: str, second: str, outcome: str) -> Inter
         return None
     if outcome not in OUTCOMES:
         return over_seeds(a, b)
+    if outcome == "length":
+        reached = [setting.values(condition, "length", "length_ratio").mean() for condition in (first, second)]
+        if abs(reached[1] - reached[0]) > UNEVEN:
+            return None
     return crossed(setting.pseudo(second, outcome) - setting.pseudo(first, outcome), float((b - a).mean()))
 
 

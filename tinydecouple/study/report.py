@@ -125,9 +125,8 @@ def studies(settings: Sequence[Setting]) -> list[str]:
         rows.append([s.label, str(len(s.conditions)), str(len(s.seeds)), str(len(s.dialects)), read,
                      f"{s.said['copy']:.1f}"])
     made_on = {s.study: s.head["processor"] for s in settings}
-    version = settings[0].head["versions"]
     where = "; ".join(f"{study}: {processor}" for study, processor in made_on.items())
-    made_by = ", ".join(f"{name} {number}" for name, number in version.items())
+    made_by = ", ".join(f"{name} {number}" for name, number in settings[0].head["versions"].items())
     return [*markdown(rows), "", f"Made by {made_by}. Processors: {where}."]
 
 

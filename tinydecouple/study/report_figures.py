@@ -76,7 +76,7 @@ def forest(axis, names: list[str], intervals: list[Interval], dark: list[bool], 
     axis.set_yticks(range(len(names)), names)
     axis.invert_yaxis()
     axis.axvline(0, color="black", linewidth=0.8)
-    axis.set(title=title, xlabel="difference in chrF++, 95 % interval")
+    axis.set(title=title, xlabel="difference in chrF++ into the dialects, 95 % interval")
     axis.grid(axis="x", alpha=0.3)
 
 
@@ -84,7 +84,6 @@ def differences(axis, setting: Setting, tests: Sequence[Comparison]) -> None:
     ours = [t for t in tests if t.setting is setting and t.first == setting.conditions[0] and t.outcome == "into"]
     forest(axis, [t.second for t in ours], [t.interval for t in ours], [bool(t.shown) for t in ours], setting.label)
     axis.axvline(PAPERS_GAIN, color="black", linewidth=0.8, linestyle=":")
-    axis.set_xlabel("difference in chrF++ into the dialects, 95 % interval")
 
 
 def words(axis, setting: Setting) -> None:
