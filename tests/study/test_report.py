@@ -240,7 +240,9 @@ def test_a_gain_paid_in_leakage_is_one_below_copying_with_more_leakage(primary, 
     setting = replace(read_data(primary[2])[0])
     setting.said["copy"] = copy
     tests = comparisons_of(setting, plain_paper_into=gain, plain_paper_leakage=leaks)
-    assert paid_in_leakage([setting], tests).verdict == verdict
+    answer = paid_in_leakage([setting], tests)
+    assert answer.verdict == verdict
+    assert verdict != "open" or f"plain is above copying in {'none' if copy else setting.label}" in answer.because
 
 
 @pytest.mark.parametrize("right, leaks, verdict", [
@@ -267,6 +269,9 @@ def test_an_intervention_that_is_open_says_what_it_lacks(primary, gain, leaked, 
     answer, = helping([setting], comparisons_of(setting, plain_ours_into=gain, plain_ours_leakage=leaked))
     assert answer.verdict == verdict, answer
     assert because in answer.because and answer.because.count(";") == bool(because), answer
+    setting = replace(setting, name="under-trained")
+    answer, = helping([setting], comparisons_of(setting, plain_ours_into=gain, plain_ours_leakage=leaked))
+    assert answer.verdict in ("open", "refuted") and answer.because.endswith("; plain was not tuned there"), answer
 
 
 def test_an_intervention_is_compared_with_its_random_twin_and_with_less_weight_on_the_standard(plans, tmp_path):
@@ -292,7 +297,7 @@ def test_holm_counts_every_test_but_the_primary_one_and_the_controls_for_luck(pr
     tests = compare([setting])
     alone = [t for t in tests if t.primary]
     assert len(alone) == 1 and alone[0].p == alone[0].interval.p, "the primary comparison is not adjusted"
-    assert all(t.p is None for t in tests if t.second == "plain-again"), "plain run again is luck; nothing to test"
+    assert all(t.p is None for t in tests if "plain-again" in (t.first, t.second)), "plain run again is luck, no test"
     family = {i: t for i, t in enumerate(tests) if t.p is not None and not t.primary}
     expected = holm({str(i): t.interval.p for i, t in family.items()})
     assert {str(i): t.p for i, t in family.items()} == expected
@@ -327,6 +332,7 @@ def test_dev_scores_carry_no_interval_and_no_verdict(plans, tmp_path):
     text = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
     assert "nothing is confirmed yet" in text and "explore, trained-through (exploratory)" in text
     assert "95 % interval" not in text.split("## In short")[1] and "| paper-0.3" in text
+    assert "- **paper, paper-0.3**: Penalises" in text, "what conditions have in common is said once"
     values = [read_data(tmp_path / "data")[0].values(c, "into", "chrf++") for c in ("plain", "paper-0.3")]
     gain = values[1] - values[0]
     assert f"{gain.mean():+.2f} ({gain.min():+.2f} to {gain.max():+.2f})" in text
@@ -504,8 +510,33 @@ def test_every_panel_of_a_figure_shows_something_and_says_of_which_study(plans, 
         axes = drawn[name].axes
         assert all(axis.has_data() for axis in axes), f"{name} has an empty panel"
         assert len({axis.get_title().split("\n")[0] for axis in axes}) == 4, f"{name}: titles that are alike"
+    of_setting = {}
+    for axis in drawn["study_differences"].axes:
+        of_setting.setdefault(axis.get_title().split(", ")[1], []).append(axis)
+        assert any(set(line.get_xdata()) == {2.0} for line in axis.lines), "the paper's gain is not drawn"
+        assert axis.lines[0].get_color() == "gray", "plain-again, the first, is not tested"
+    for one, two in of_setting.values():
+        assert one.get_shared_x_axes().joined(one, two), "two studies of a setting have two scales"
     for axis in drawn["study_frontier"].axes:
         assert axis.get_ylim()[0] > -11 and "outside: random (" in axis.get_title(), "drawn, or not told of"
+
+
+def test_a_map_draws_the_leakage_of_every_condition(plans, tmp_path, monkeypatch):
+    """Planted: at each of three points, a tenth of the words are the standard's, of paper's two tenths."""
+    pytest.importorskip("matplotlib")
+    plan = plans(values=[{"epochs": epochs} for epochs in (1, 2, 4)])
+    plant(tmp_path / "run", plan, dict.fromkeys(CONDITIONS, 0.5), dict.fromkeys(CONDITIONS, 0.2) | {"paper": 0.4}, None,
+          luck=0, size={"templates": 12, "keys": 4})
+    collect(tmp_path / "run", plan, tmp_path / "data" / "map")
+    drawn = {}
+    monkeypatch.setattr(report_figures, "save", lambda folder, figures: drawn.update(figures) or [])
+    write_report(tmp_path / "data", tmp_path / "RESULTS.md")
+    gains, leakage, over = drawn["study_map_map"].axes
+    heights = {line.get_label(): line.get_ydata() for line in leakage.lines}
+    assert list(heights) == CONDITIONS and leakage.get_ylabel() == "leakage, %"
+    for name, expected in (("plain", 10), ("paper", 20)):
+        assert heights[name] == pytest.approx([expected] * 3, abs=3), f"leakage of {name}"
+    assert [tick.get_text() for tick in leakage.get_xticklabels()] == ["1", "2", "4"]
 
 
 def test_random_matched_leaves_as_large_a_share_inside_as_the_papers_penalty():
