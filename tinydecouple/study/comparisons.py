@@ -32,7 +32,7 @@ DESCRIBED = {name: {"exact": "exact match, %", "ratio": "length ratio"}.get(name
 NAMES = MAIN | MORE | DESCRIBED
 DIGITS = {"code": 3, "ratio": 3}  # after the point; 2 for the others
 CONTROLS = (RANDOM, WEIGHTED, SHRUNK, LONGER)  # with each of which the method is compared, too, into the dialects
-UNEVEN = 0.02  # between length ratios
+UNEVEN = 0.02  # between length ratios reached: beyond it, no difference with the length controlled is given
 PAPERS_GAIN = 2.0  # points of chrF++, its mean over dialects
 LEVEL = 0.05
 
@@ -130,10 +130,7 @@ def compare(settings: list[Setting]) -> list[Comparison]:
 
 
 def difference(setting: Setting, first: str, second: str, outcome: str) -> Interval | None:
-    """Its interval over seeds and templates, or over seeds alone if there is one value per seed.
-
-    None without any, and with the length controlled if the length ratios reached differ by more than UNEVEN.
-    """
+    """Its interval over seeds and templates, or over seeds alone if there is one value per seed; None without any."""
     if outcome == "dialectness":
         a, b = (setting.values(condition, "into", "dialect_percent") for condition in (first, second))
     elif outcome == "code":

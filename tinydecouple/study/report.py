@@ -170,9 +170,9 @@ def explored(setting: Setting) -> list[str]:
 
 def why(settings: Sequence[Setting]) -> list[str]:
     """What each condition is there for, once."""
-    named: dict[str, list[str]] = {}
-    for name, said in dict(pair for setting in settings for pair in setting.said["conditions"].items()).items():
-        named.setdefault(said["why"], []).append(name)
+    named: dict[str, dict[str, None]] = {}
+    for name, said in (pair for setting in settings for pair in setting.said["conditions"].items()):
+        named.setdefault(said["why"], {})[name] = None
     return [f"- **{', '.join(names)}**: {text}" for text, names in named.items()]
 
 

@@ -1,6 +1,7 @@
 """The report's figures, if matplotlib is there; the same numbers stand in its tables."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,10 +36,11 @@ def draw(folder: Path, tests: Sequence[Comparison], dialects: dict[tuple[str, st
         return figure, axes
 
     figures = {}
-    for name, height in (("study_differences", 3), ("study_words", 4)) if confirming else ():
-        figures[name], placed = grid(Figure, confirming, height)
-        for setting, axis in placed:
-            differences(axis, setting, tests) if name == "study_differences" else words(axis, setting)
+    for name, height, fill in (("study_differences", 3, partial(differences, tests)), ("study_words", 4, words)):
+        if confirming:
+            figures[name], placed = grid(Figure, confirming, height)
+            for setting, axis in placed:
+                fill(axis, setting)
     if dialects:
         figures["study_dialects"], axes = panels(len(dialects), 5, 1.5 + 0.22 * max(map(len, dialects.values())))
         for axis, ((label, arm), intervals) in zip(axes, dialects.items()):
@@ -80,7 +82,7 @@ def forest(axis, names: list[str], intervals: list[Interval], dark: list[bool], 
     axis.grid(axis="x", alpha=0.3)
 
 
-def differences(axis, setting: Setting, tests: Sequence[Comparison]) -> None:
+def differences(tests: Sequence[Comparison], axis, setting: Setting) -> None:
     ours = [t for t in tests if t.setting is setting and t.first == setting.conditions[0] and t.outcome == "into"]
     forest(axis, [t.second for t in ours], [t.interval for t in ours], [bool(t.shown) for t in ours], setting.label)
     axis.axvline(PAPERS_GAIN, color="black", linewidth=0.8, linestyle=":")
