@@ -26,7 +26,7 @@ from tinydecouple.study.conditions import EXPLORATORY
 from tinydecouple.study.measures import read_sentences
 from tinydecouple.study.plan import Cell, read_plan
 from tinydecouple.study.records import cell_folder
-from tinydecouple.study.report import write_report
+from tinydecouple.study.report import why, write_report
 from tinydecouple.study.verdicts import answers, helping, paid_in_leakage, papers_claim
 
 CONDITIONS = ["plain", "plain-again", "paper", "random"]
@@ -519,6 +519,13 @@ def test_every_panel_of_a_figure_shows_something_and_says_of_which_study(plans, 
         assert one.get_shared_x_axes().joined(one, two), "two studies of a setting have two scales"
     for axis in drawn["study_frontier"].axes:
         assert axis.get_ylim()[0] > -11 and "outside: random (" in axis.get_title(), "drawn, or not told of"
+
+
+def test_a_condition_that_two_studies_explain_differently_keeps_both(primary):
+    setting, = read_data(primary[2])
+    other = {**setting.said["conditions"], "paper": {**setting.said["conditions"]["paper"], "why": "Another reason."}}
+    lines = why([setting, setting, replace(setting, said={**setting.said, "conditions": other})])
+    assert len(lines) == len(set(lines)) == len(CONDITIONS) + 1 and lines[-1] == "- **paper**: Another reason.", lines
 
 
 def test_a_map_draws_the_leakage_of_every_condition(plans, tmp_path, monkeypatch):
