@@ -126,7 +126,7 @@ def watch(sub: argparse.ArgumentParser) -> None:
 
 
 def study(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--plan", type=text, help=f"JSON file, or one of: {', '.join(known_plans())}; default: primary")
+    sub.add_argument("--plan", type=text, help=f"JSON file, or one of: {', '.join(known_plans())}; default: full")
     sub.add_argument("--quick", action="store_true", help="the plan quick: three conditions, two seeds, minutes")
     sub.add_argument("--run", type=Path, default=Path("runs/study"), help="folder of the cells")
     sub.add_argument("--workers", type=number(int, {"least": 1, "most": 1024}), default=1,

@@ -184,7 +184,7 @@ def study_command(args: argparse.Namespace) -> None:
         for path in write_report(args.data, args.out):
             print(path)
         return
-    named = args.plan or ("quick" if args.quick else "primary")
+    named = args.plan or ("quick" if args.quick else "full")
     plan = read_plan(named)
     cells = chosen_cells(plan, args.setting, args.cell)
     if args.collect:

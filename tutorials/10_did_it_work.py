@@ -373,9 +373,9 @@ if report_file.exists():
         if len(cells) == 5 and " to " in cells[2]:  # claim, setting, difference (interval), p, verdict
             low, high = cells[2].split("(")[1].rstrip(")").split(" to ")
             study[cells[1], cells[0]] = float(low), float(high)
-    plain_there = re.search(r"^### small, under-trained$.*?^\| chrF\+\+ into the dialects +\| +([\d.]+)", results,
+    plain_there = re.search(r"^### small/under-trained$.*?^\| chrF\+\+ into the dialects +\| +([\d.]+)", results,
                             re.M | re.S)
-    copying_there = re.search(r"^\| small, under-trained .*\| +([\d.]+) \|$", results, re.M)
+    copying_there = re.search(r"^\| small/under-trained .*\| +([\d.]+) \|$", results, re.M)
     print(f"under-trained in the study: plain {plain_there[1]}, copying {copying_there[1]} chrF++")
 else:
     print("no report of the study here; it is made by: python -m tinydecouple study")
@@ -389,15 +389,15 @@ assert same == (0.0, 0.0), "a system differs from itself"
 for found in (*gain.values(), special, shorter):
     assert found["keys"][1] <= found["keys"][0] <= found["keys"][2], "an interval over keys that lacks its mean"
 if study:  # what the text above says of the study, by its intervals
-    low, high = study["small, trained-through", "the penalty raises chrF++ into the dialects"]
+    low, high = study["small/trained-through", "the penalty raises chrF++ into the dialects"]
     assert low < 0 < high < 1, "trained through, a gain is shown, or two points are near"
-    short = {claim: interval for (setting, claim), interval in study.items() if setting == "small, under-trained"}
+    short = {claim: interval for (setting, claim), interval in study.items() if setting == "small/under-trained"}
     assert short["the penalty raises chrF++ into the dialects"][1] < 0, "the gain came back"
     assert short["a random direction loses chrF++ into the dialects"][1] < 0, "random is no longer below plain"
     assert short["the penalty lowers leakage"][0] > 0, "leakage no longer rises"
     assert short["the standard pays: chrF++ into the standard falls"][1] < 0, "the standard no longer pays"
     assert short["a fresh probe needs a longer code to find the standard"][0] > 0, "the probe's code is no longer"
-    for setting in ("confirm, trained-through", "confirm, under-trained"):
+    for setting in ("confirm/trained-through", "confirm/under-trained"):
         low, high = study[setting, "adapters: chrF++ into the dialects rises"]
         assert 0 < low < 2 < high, "adapters no longer gain about two points"
         assert study[setting, "adapters: leakage falls"][1] < 0, "adapters no longer lower leakage"

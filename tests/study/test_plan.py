@@ -17,8 +17,8 @@ def test_the_packages_plans_can_be_read(name):
     assert cells and len(set(cells)) == len(cells)
 
 
-def test_the_primary_plan_is_the_seven_conditions_with_eight_seeds_in_both_settings():
-    plan = read_plan("primary")
+def test_the_full_plan_is_the_seven_conditions_with_eight_seeds_in_both_settings():
+    plan = read_plan("full")
     assert {setting.name for setting in plan.settings} == {"trained-through", "under-trained"}
     assert all([arm.name for arm in arms] == [arm.name for arm in PRIMARY] for arms in plan.arms.values())
     assert len(PRIMARY) == 7 and len(plan.seeds) == 8 and len(list(plan.cells())) == 7 * 8 * 2

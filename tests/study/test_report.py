@@ -167,7 +167,7 @@ def test_a_report_is_made_of_the_collected_alone_and_is_the_same_each_time(data,
         assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes(), path
     text = (tmp_path / "one" / "RESULTS.md").read_text(encoding="utf-8")
     assert "$" not in text.replace("$(", ""), "a place of the template is not filled"
-    for named in ("## In short", "### primary, trained-through", "paper - plain: leakage, %", "would be found in 80",
+    for named in ("## In short", "### primary/trained-through", "paper - plain: leakage, %", "would be found in 80",
                   "largest of any dialect, seed", "plain-again: gain", "paired bootstrap over keys, one seed",
                   "simultaneous 95 %", "dealt labels", "words: standard, %", "translating, processor seconds"):
         assert named in text, f"the report lacks {named!r}"
@@ -330,7 +330,7 @@ def test_dev_scores_carry_no_interval_and_no_verdict(plans, tmp_path):
     collect(tmp_path / "run", plan, tmp_path / "data" / "explore")
     write_report(tmp_path / "data", tmp_path / "RESULTS.md")
     text = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
-    assert "nothing is confirmed yet" in text and "explore, trained-through (exploratory)" in text
+    assert "nothing is confirmed yet" in text and "explore/trained-through (exploratory)" in text
     assert "95 % interval" not in text.split("## In short")[1] and "| paper-0.3" in text
     assert "- **paper, paper-0.3**: Penalises" in text, "what conditions have in common is said once"
     values = [read_data(tmp_path / "data")[0].values(c, "into", "chrf++") for c in ("plain", "paper-0.3")]
@@ -512,7 +512,7 @@ def test_every_panel_of_a_figure_shows_something_and_says_of_which_study(plans, 
         assert len({axis.get_title().split("\n")[0] for axis in axes}) == 4, f"{name}: titles that are alike"
     of_setting = {}
     for axis in drawn["study_differences"].axes:
-        of_setting.setdefault(axis.get_title().split(", ")[1], []).append(axis)
+        of_setting.setdefault(axis.get_title().split("/")[1], []).append(axis)
         assert any(set(line.get_xdata()) == {2.0} for line in axis.lines), "the paper's gain is not drawn"
         assert axis.lines[0].get_color() == "gray", "plain-again, the first, is not tested"
     for one, two in of_setting.values():
@@ -561,7 +561,7 @@ def test_what_theory_tells_of_open_choices_stands_in_results():
     """THEORY's section 12: a condition, its difference in chrF++ and, in brackets, in leakage."""
     pages = Path(__file__).parents[2] / "tutorials"
     results, theory = ((pages / name).read_text(encoding="utf-8") for name in ("RESULTS.md", "THEORY.md"))
-    explored = results.split("### explore, under-trained")[1].split("\n## ")[0]
+    explored = results.split("### explore/under-trained")[1].split("\n## ")[0]
     rows = {cells[0]: cells[1:] for cells in ([cell.strip() for cell in line.strip("|").split("|")]
                                               for line in explored.splitlines() if line.startswith("| "))}
     assert "not measured" not in theory

@@ -46,7 +46,7 @@ class Setting:
 
     @property
     def label(self) -> str:
-        return f"{self.study}, {self.name}"
+        return f"{self.study}/{self.name}"
 
     @property
     def conditions(self) -> list[str]:

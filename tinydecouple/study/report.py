@@ -119,7 +119,7 @@ def map_plans(settings: Sequence[Setting]) -> dict[str, list[Setting]]:
 
 
 def studies(settings: Sequence[Setting]) -> list[str]:
-    rows = [["study, setting", "conditions", "seeds", "dialects", "scored on", "copying, chrF++"]]
+    rows = [["study/setting", "conditions", "seeds", "dialects", "scored on", "copying, chrF++"]]
     for s in settings:
         read = f"fresh keys, set {s.number}" if s.number else "dev"
         rows.append([s.label, str(len(s.conditions)), str(len(s.seeds)), str(len(s.dialects)), read,
