@@ -499,9 +499,9 @@ def test_the_committed_results_are_what_the_committed_data_say(tmp_path):
 def test_every_panel_of_a_figure_shows_something_and_says_of_which_study(plans, tmp_path, monkeypatch):
     """Four settings in rows of three; a condition far below the others is told of and presses none together."""
     pytest.importorskip("matplotlib")
-    for study in ("one", "two"):
+    for study, right in (("one", RIGHT), ("two", RIGHT | {"paper": RIGHT["plain"]})):
         plan = plans(values=[{"epochs": 1}, {"epochs": 2}])
-        plant(tmp_path / study, plan, RIGHT | {"random": 0.1}, number=1, size=SIZE)
+        plant(tmp_path / study, plan, right | {"random": 0.1}, number=1, size=SIZE)
         collect(tmp_path / study, plan, tmp_path / "data" / study)
     drawn = {}
     monkeypatch.setattr(report_figures, "save", lambda folder, figures: drawn.update(figures) or [])
@@ -515,6 +515,10 @@ def test_every_panel_of_a_figure_shows_something_and_says_of_which_study(plans, 
         of_setting.setdefault(axis.get_title().split("/")[1], []).append(axis)
         assert any(set(line.get_xdata()) == {2.0} for line in axis.lines), "the paper's gain is not drawn"
         assert axis.lines[0].get_color() == "gray", "plain-again, the first, is not tested"
+    for axis in drawn["study_dialects"].axes:  # in the second study, no gain is planted
+        for line, (segment,) in zip(axis.lines, (bar.get_segments() for bar in axis.collections)):
+            low, high = segment[:, 0]
+            assert (line.get_color() == "gray") == (low <= 0 <= high), f"{axis.get_title()}: {low} to {high}"
     for one, two in of_setting.values():
         assert one.get_shared_x_axes().joined(one, two), "two studies of a setting have two scales"
     for axis in drawn["study_frontier"].axes:

@@ -44,7 +44,7 @@ def draw(folder: Path, tests: Sequence[Comparison], dialects: dict[tuple[str, st
     if dialects:
         figures["study_dialects"], axes = panels(len(dialects), 5, 1.5 + 0.22 * max(map(len, dialects.values())))
         for axis, ((label, arm), intervals) in zip(axes, dialects.items()):
-            forest(axis, list(intervals), list(intervals.values()), [True] * len(intervals), f"{label}: {arm}")
+            forest(axis, intervals, [i.low > 0 or i.high < 0 for i in intervals.values()], f"{label}: {arm}")
     known = list(dict.fromkeys(c for setting in (*confirming, *single) for c in setting.conditions))
     for name, settings, size in (("study_frontier", confirming, 5), ("study_explored", single, 9)):
         if settings:
@@ -70,12 +70,12 @@ def grid(Figure: type, settings: Sequence[Setting], height: float) -> tuple:
     return figure, placed
 
 
-def forest(axis, names: list[str], intervals: list[Interval], dark: list[bool], title: str) -> None:
+def forest(axis, intervals: dict[str, Interval], dark: list[bool], title: str) -> None:
     """A line per name: the difference and its interval, gray where not `dark`."""
-    for y, (i, shown) in enumerate(zip(intervals, dark)):
+    for y, (i, shown) in enumerate(zip(intervals.values(), dark)):
         axis.errorbar(i.mean, y, xerr=[[i.mean - i.low], [i.high - i.mean]], fmt="o", markersize=4,
                       color=COLOURS[1] if shown else "gray")
-    axis.set_yticks(range(len(names)), names)
+    axis.set_yticks(range(len(intervals)), intervals)
     axis.invert_yaxis()
     axis.axvline(0, color="black", linewidth=0.8)
     axis.set(title=title, xlabel="difference in chrF++ into the dialects, 95 % interval")
@@ -84,7 +84,7 @@ def forest(axis, names: list[str], intervals: list[Interval], dark: list[bool], 
 
 def differences(tests: Sequence[Comparison], axis, setting: Setting) -> None:
     ours = [t for t in tests if t.setting is setting and t.first == setting.conditions[0] and t.outcome == "into"]
-    forest(axis, [t.second for t in ours], [t.interval for t in ours], [bool(t.shown) for t in ours], setting.label)
+    forest(axis, {t.second: t.interval for t in ours}, [bool(t.shown) for t in ours], setting.label)
     axis.axvline(PAPERS_GAIN, color="black", linewidth=0.8, linestyle=":")
 
 
