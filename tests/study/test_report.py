@@ -26,7 +26,7 @@ from tinydecouple.study.conditions import EXPLORATORY
 from tinydecouple.study.measures import read_sentences
 from tinydecouple.study.plan import Cell, read_plan
 from tinydecouple.study.records import cell_folder
-from tinydecouple.study.report import why, write_report
+from tinydecouple.study.report import luck, why, write_report
 from tinydecouple.study.verdicts import answers, helping, paid_in_leakage, papers_claim
 
 CONDITIONS = ["plain", "plain-again", "paper", "random"]
@@ -186,8 +186,8 @@ def test_verdicts_follow_the_planted_truth(data, tmp_path):
     quoted = text.split("to quote: ")[1].split("\n")[0]
     changed = [t for t in compare(read_data(data)) if (t.first, t.second) == ("plain", "paper")][:3]
     assert [t.outcome for t in changed] == ["into", "standard", "leakage"]
-    for t in changed:
-        assert f"by {report_tables.found(t)}{'*' if t.shown else ''}" in quoted, "what the method changes is not quoted"
+    for t in (changed[0], changed[2]):
+        assert f" {report_tables.found(t)}{'*' if t.shown else ''}" in quoted, "what the method changes is not quoted"
 
 
 @pytest.mark.parametrize("mean, low, high, p, primary, says", [
@@ -240,9 +240,11 @@ def test_a_gain_paid_in_leakage_is_one_below_copying_with_more_leakage(primary, 
     setting = replace(read_data(primary[2])[0])
     setting.said["copy"] = copy
     tests = comparisons_of(setting, plain_paper_into=gain, plain_paper_leakage=leaks)
-    answer = paid_in_leakage([setting], tests)
+    answer = paid_in_leakage([setting], tests, {"map-of-one": [setting]})
     assert answer.verdict == verdict
-    assert verdict != "open" or f"plain is above copying in {'none' if copy else setting.label}" in answer.because
+    if verdict == "open":
+        assert f"no gain is shown in {setting.label}, and plain is above copying in 0 of these 1" in answer.because
+        assert "along map-of-one, paper gains at 1 of 1 points where plain is below" in answer.because, answer.because
 
 
 @pytest.mark.parametrize("right, leaks, verdict", [
@@ -255,7 +257,7 @@ def test_an_intervention_helps_if_it_gains_two_points_on_the_second_keys_without
           size={"templates": 12, "keys": 4})
     collect(tmp_path / "run", plan, tmp_path / "data" / "second")
     setting, = read_data(tmp_path / "data")
-    answer, = answers([setting], compare([setting]))
+    answer, = answers([setting], compare([setting]), {})
     assert answer.question.startswith("An intervention that helps, ours") and answer.verdict == verdict, answer
 
 
@@ -276,20 +278,52 @@ def test_an_intervention_that_is_open_says_what_it_lacks(primary, gain, leaked, 
 
 def test_an_intervention_is_compared_with_its_random_twin_and_with_less_weight_on_the_standard(plans, tmp_path):
     plan = plans(conditions=["plain", "weighted", {"name": "ours", "like": "paper"},
-                             {"name": "ours-random", "like": "random"}])
-    plant(tmp_path / "run", plan, {"plain": 0.5, "weighted": 0.4, "ours": 0.8, "ours-random": 0.8}, number=2, luck=0,
-          size=SIZE)
+                             {"name": "ours-random", "like": "random"}, "plain-longer"])
+    plant(tmp_path / "run", plan, {"plain": 0.5, "weighted": 0.4, "ours": 0.8, "ours-random": 0.8, "plain-longer": 0.2},
+          number=2, luck=0, size=SIZE)
     collect(tmp_path / "run", plan, tmp_path / "data" / "second")
     setting, = read_data(tmp_path / "data")
     tests = compare([setting])
     assert report_tables.featured(setting) == ["ours"], "a control is no intervention"
     said = {claim.text: judge(claim, tests)[0] for claim in comparisons.claims(setting) if judge(claim, tests)}
     assert said["ours: it scores above the same with a random direction"] == "open", "its twin gains as much"
-    answer, = answers([setting], tests)
+    answer, = answers([setting], tests, {})
     twin = next(t for t in tests if t.first == "ours-random")
     assert f"its twin with a random direction {report_tables.found(twin)}" in answer.because, answer
     assert said["ours: it costs the standard less than weighting its loss down"] == "supported"
-    assert sum(t.p is not None for t in tests) == 3 * 3 + 2, "each less plain, in three outcomes, and the two above"
+    assert said["ours: it scores above plain with the steps that its time buys, plain-longer"] == "supported"
+    assert sum(t.p is not None for t in tests) == 4 * 3 + 3, "each less plain, in three outcomes, and the three above"
+
+
+def test_options_that_a_condition_sets_stand_in_its_table(primary):
+    """One that is 0 says nothing: it is how a condition is made, not how it was tuned."""
+    setting, = read_data(primary[2])
+    setting.said["conditions"]["paper"]["options"] |= {"strength": 0.25}
+    setting.said["conditions"]["plain"]["options"] |= {"dropout": 0.0, "strength": 0.0}
+    rows = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]]
+            for line in report_tables.outcomes(setting) if "option: " in line}
+    assert rows["option: strength"] == ["0.25" if c == "paper" else "" for c in setting.conditions], rows
+    assert "option: dropout" not in rows
+
+
+def test_selectivity_is_what_states_save_of_the_code_of_dealt_labels(primary):
+    setting, = read_data(primary[2])
+    heading, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")]
+                         for line in report_tables.probes(setting))
+    code, dealt, saved = (heading.index(name) for name in ("code", "dealt labels", "selectivity"))
+    assert rows
+    for row in rows:
+        assert float(row[saved]) == pytest.approx(float(row[dealt]) - float(row[code]), abs=0.0015), row
+
+
+def test_intervals_of_plain_run_again_that_exclude_zero_are_named_as_luck(primary):
+    setting, = read_data(primary[2])
+    found = comparisons_of(setting, **{"plain_plain-again_into": (0.1, 0.9), "plain_plain-again_leakage": (-1, 1),
+                                       "plain_paper_into": (1, 2)})
+    said = luck([replace(t, setting=setting) for t in found])
+    assert "Of its 2 intervals" in said and said.endswith(f"{setting.label}, chrF++ into the dialects, +0.50 "
+                                                          "(+0.10 to +0.90)."), said
+    assert luck(found[2:]) == "", "no plain-again, nothing to say"
 
 
 def test_holm_counts_every_test_but_the_primary_one_and_the_controls_for_luck(primary):
@@ -348,12 +382,12 @@ def test_settings_that_differ_in_an_option_or_two_are_a_map(plans, tmp_path):
     setting = read_data(tmp_path / "data")[-1]
     plain, paper = (setting.values(c, "into", "chrf++")[0] for c in ("plain", "paper"))
     assert "epochs, learning rate" in text
-    row = next(line for line in text.splitlines() if line.startswith("| 3, 0.2 "))
-    copy = setting.said["copy"]
-    assert [f"{plain:.1f}", f"{plain - copy:+.1f}"] == [cell.strip() for cell in row.split("|")[2:4]]
-    assert row.split("|")[6].strip() == f"{paper - plain:+.1f}"
-    assert "Of 0 points where plain is below copying, paper gains in 0" in text
-    assert "of 4 points where plain is above copying, paper gains in 4 and leaks more in 0 of these" in text
+    first, second = ([cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()
+                     if line.startswith("| 3, 0.2 "))
+    assert first[1:4] == ["plain", f"{plain - setting.said['copy']:+.1f}", f"{plain:.2f}"]
+    assert second[1:4] == ["paper", "", f"{paper - plain:+.2f}"]
+    assert ("- paper gains at 0 of 0 points where plain is below copying and at 4 of 4 where it is above; leakage "
+            "rises at 0 of 4, and at 0 of the 4 that gain.") in text
 
 
 def test_every_trial_is_listed_and_the_best_mean_is_marked(plans, tmp_path):

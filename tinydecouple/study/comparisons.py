@@ -76,6 +76,7 @@ def claims(setting: Setting) -> list[Claim]:
         Claim(f"{c}: chrF++ into the dialects rises", first, c, "into", 1),
         Claim(f"{c}: leakage falls", first, c, "leakage", -1),
         Claim(f"{c}: it scores above the same with a random direction", f"{c}-{RANDOM}", c, "into", 1),
+        Claim(f"{c}: it scores above plain with the steps that its time buys, {LONGER}", LONGER, c, "into", 1),
         Claim(f"{c}: it costs the standard less than weighting its loss down", WEIGHTED, c, "standard", 1)))]
 
 
@@ -119,7 +120,8 @@ def compare(settings: list[Setting]) -> list[Comparison]:
         first, *others = setting.conditions
         pairs = [(first, second, outcome) for second in others for outcome in (NAMES if second == METHOD else MAIN)]
         pairs += [(control, METHOD, "into") for control in (AGAIN, *CONTROLS)]
-        pairs += [pair for c in beyond(setting) for pair in ((f"{c}-{RANDOM}", c, "into"), (WEIGHTED, c, "standard"))]
+        pairs += [pair for c in beyond(setting) for pair in (
+            (f"{c}-{RANDOM}", c, "into"), (LONGER, c, "into"), (WEIGHTED, c, "standard"))]
         found += [Comparison(setting, a, b, outcome, interval, None) for a, b, outcome in pairs
                   if {a, b} <= {first, *others} and (interval := difference(setting, a, b, outcome)) is not None]
     tested = {i: test for i, test in enumerate(found)

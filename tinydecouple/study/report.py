@@ -21,7 +21,7 @@ from tinydecouple.study.comparisons import (
     p_text,
     papers_gain,
 )
-from tinydecouple.study.conditions import AGAIN, METHOD, RANDOM, WEIGHTED
+from tinydecouple.study.conditions import AGAIN, METHOD, WEIGHTED
 from tinydecouple.study.report_figures import draw
 from tinydecouple.study.verdicts import along, answers
 
@@ -30,7 +30,7 @@ FRONTIER = ("Every condition by what it changes into the standard and into the d
             "that no other one beats on both.")
 FIGURES = {"study_differences": "Differences to the first condition, chrF++ into the dialects, with their intervals. "
                                 "Gray: not shown, or not tested. Dotted: +2.0, the paper's mean gain.",
-           "study_words": "What the output words are.",
+           "study_words": "What the output words are, each counted by the first kind that fits.",
            "study_dialects": "Simultaneous intervals against the first condition, dialect by dialect. Gray: it holds "
                              "zero.",
            "study_frontier": FRONTIER, "study_explored": FRONTIER}
@@ -65,11 +65,11 @@ def write_report(data: Path, out: Path) -> list[Path]:
         parts = {
             "tests": str(sum(t.p is not None and not t.primary for t in tests)),
             "answers": "\n".join(f"- **{a.question}**: *{a.verdict}*, for {a.because}."
-                                 for a in answers(confirming, tests)),
-            "verdicts": verdicts(confirming, tests), "quote": quote(confirming, tests),
+                                 for a in answers(confirming, tests, maps)),
+            "verdicts": verdicts(confirming, tests), "quote": quote(confirming, tests), "luck": luck(tests),
             "size": " or ".join(sizes(confirming or settings)),
             "studies": "\n".join(studies(settings)),
-            "conditions": "\n".join(why([s for s in settings if not s.trials])),
+            "conditions": "\n".join(why(settings)),
             "confirmatory": section("Confirmatory results", [
                 line for s in confirming for line in confirmed(s, tests, dialects)]
                 + [line for name in FIGURES if name != "study_explored" for line in figure(name)]),
@@ -78,7 +78,7 @@ def write_report(data: Path, out: Path) -> list[Path]:
                 *figure("study_explored")]),
             "maps": section("Maps (exploratory)", [line for study, members in maps.items() for line in [
                 f"### {study}", "", *seeds_of(members[0]), "", *tables.map_table(members), "",
-                *(f"- {along(members, c)}" for c in members[0].conditions[1:]), "",
+                *(f"- {along(members, c)}." for c in members[0].conditions[1:]), "",
                 *figure(f"study_map_{study}", f"{study}: gains and leakage over the options that differ, and gains "
                                               "over how far the first condition is above copying.")]]),
             "tuning": section("Tuning", [*(TUNING if trying else []), *(line for s in trying for line in [
@@ -94,16 +94,17 @@ def write_report(data: Path, out: Path) -> list[Path]:
 EXPLORATORY = ["Dev scores, and two or three seeds, confirm nothing, so these carry no interval and no verdict. Beside "
                "each difference to the first condition stand the lowest and the highest of any seed. `*`: no other "
                "condition is at least as good both into the dialects and into the standard. "
-               "[THEORY](THEORY.md), section 12, tells what they show.", ""]
+               "[THEORY](THEORY.md), section 12, orders them by the question that each answers.", ""]
 TUNING = ["Every trial is listed, with its mean of dev scores. The chosen one's score is a maximum and thus too high: "
           "what is reported above is its rerun with other seeds.", ""]
 
 
 PROBED = ("A fresh probe of the standard against the rest, after training, on dev: its code length in bits per state, "
-          "beside that of dealt labels and H(Y); the angle in degrees between its direction and that before training, "
-          "beside what two probes of the same states differ by (refit null, 95th percentile); the share of the states' "
-          "squared length inside its direction (energy), inside the one before training (in the old) and inside what "
-          "was penalised; the states' mean length, and that before training.")
+          "beside that of dealt labels and H(Y), and the selectivity, what the states save of the dealt labels' code; "
+          "the angle in degrees between its direction and that before training, beside what two probes of the same "
+          "states differ by (refit null, 95th percentile); the share of the states' squared length inside its "
+          "direction (energy), inside the one before training (in the old) and inside what was penalised; the states' "
+          "mean length, and that before training.")
 
 
 def section(title: str, lines: Sequence[str]) -> str:
@@ -146,8 +147,8 @@ def confirmed(setting: Setting, tests: Sequence[Comparison], dialects: dict[tupl
              f"dialectness and of the probe are for new seeds only. A line without a Holm p is not tested.{again}",
              "", *tables.differences(ours), "", tables.power(ours), ""]
     if tables.featured(setting):
-        lines += ["The largest of many differences is large by luck alone: how large, two runs of one condition show.",
-                  "", *tables.extremes(setting), ""]
+        lines += ["The largest of many differences (the paper's: +4.9) is large by luck alone: how large, two runs of "
+                  "one condition show.", "", *tables.extremes(setting), ""]
     for arm in tables.featured(setting):
         found = dialects[setting.label, arm]
         lines += ["Intervals that hold for all dialects at once:", "", *tables.dialect_table(found, arm, first), "",
@@ -173,7 +174,7 @@ def why(settings: Sequence[Setting]) -> list[str]:
     """What each condition is there for, once."""
     named: dict[str, dict[str, None]] = {}
     for name, said in (pair for setting in settings for pair in setting.said["conditions"].items()):
-        named.setdefault(said["why"], {})[name] = None
+        named.setdefault(said["why"], {})[name.split("+")[0]] = None  # a trial is called CONDITION+NUMBER
     return [f"- **{', '.join(names)}**: {text}" for text, names in named.items()]
 
 
@@ -200,24 +201,30 @@ NOTHING = "No setting has been read on fresh keys with at least four seeds, so n
 
 
 def quote(confirming: Sequence[Setting], tests: Sequence[Comparison]) -> str:
-    """One paragraph, from the numbers alone: what the method and two controls change, and the answers."""
+    """One paragraph, from the numbers alone: what conditions change into the dialects, and at what price."""
     if not confirming:
         return NOTHING
-    sentences = []
-    for setting in (s for s in confirming if METHOD in s.conditions):
-        ours = [t for t in tests if t.setting is setting]
-        changed = {arm: [f"{tables.found(t)}{'*' * abs(t.shown)}" for t in ours if t.outcome in MAIN and
-                         (t.first, t.second) == (setting.conditions[0], arm)] for arm in (METHOD, RANDOM, WEIGHTED)}
-        into, standard, leakage = changed[METHOD]
-        sentences.append(f"In {setting.label} ({len(setting.dialects)} dialects, {len(setting.seeds)} seeds), "
-                         f"penalising the standard's direction changes chrF++ into the dialects by {into}, into the "
-                         f"standard by {standard}, and leakage by {leakage} points" + "".join(
-                             f"; {control} changes them by {', '.join(changed[arm])}" for arm, control in
-                             ((RANDOM, "a random direction"), (WEIGHTED, "less weight on the standard"))
-                             if changed[arm]) + ".")
-    sentences += [f"{a.question} is {a.verdict}: {a.because}." for a in answers(confirming, tests)]
-    return (f"{' '.join(sentences)} Brackets hold 95 % intervals; `*`: the difference is shown. All of it on "
-            f"constructed text and a model of {' or '.join(sizes(confirming))}.")
+    said = []
+    for setting in confirming:
+        changed = {(t.second, t.outcome): f"{tables.found(t)}{'*' * abs(t.shown)}" for t in tests
+                   if t.setting is setting and t.first == setting.conditions[0]}
+        prices = {WEIGHTED: ("standard", "into the standard"),
+                  **dict.fromkeys(tables.featured(setting), ("leakage", "leakage"))}
+        parts = [f"{arm} {changed[arm, 'into']}" + (f", {prices[arm][1]} {changed[arm, prices[arm][0]]}"
+                                                    if arm in prices else "") for arm in setting.conditions[1:]]
+        said.append(f"{setting.label} ({len(setting.dialects)} dialects, {len(setting.seeds)} seeds): "
+                    f"{'; '.join(parts)}.")
+    return (f"Differences to {confirming[0].conditions[0]} in chrF++ into the dialects, with 95 % intervals (`*`: "
+            f"shown). {' '.join(said)} All of it on constructed text and a model of {' or '.join(sizes(confirming))}.")
+
+
+def luck(tests: Sequence[Comparison]) -> str:
+    """How many intervals of the baseline run again exclude zero; one of twenty is what is to be expected."""
+    again = [t for t in tests if t.second == AGAIN and t.outcome in MAIN]
+    by_luck = [f"{t.setting.label}, {MAIN[t.outcome]}, {tables.found(t)}" for t in again
+               if t.interval.low > 0 or t.interval.high < 0]
+    return (f"{AGAIN} is the baseline run again. Of its {len(again)} intervals, in three outcomes, those that exclude "
+            f"zero do so by luck: {'; '.join(by_luck) or 'none'}.") if again else ""
 
 
 def sizes(settings: Sequence[Setting]) -> list[str]:

@@ -11,10 +11,12 @@ from tinydecouple.evaluation.significance import Interval
 from tinydecouple.evaluation.word_kinds import KINDS
 from tinydecouple.study.collected import Setting
 from tinydecouple.study.comparisons import PAPERS_GAIN, Comparison
+from tinydecouple.study.conditions import METHOD, RANDOM
 from tinydecouple.study.report_tables import frontier, point, varied
 
 MARKERS = "osD^v*PXd<>"
 FAR = 10   # chrF++ points below the first condition, beyond which a condition is named and not drawn
+READ_AGAINST = (METHOD, RANDOM, "dealt", "dialect", "frozen")
 MANY = 12  # conditions, beyond which not every one is named in the picture
 
 
@@ -41,6 +43,9 @@ def draw(folder: Path, tests: Sequence[Comparison], dialects: dict[tuple[str, st
             figures[name], placed = grid(Figure, confirming, height)
             for setting, axis in placed:
                 fill(axis, setting)
+    if confirming:
+        figures["study_differences"].suptitle("95 % intervals. Blue: shown after correction. Gray: not shown, or not "
+                                              "tested. Dotted: the paper's mean gain.", fontsize=9)
     if dialects:
         figures["study_dialects"], axes = panels(len(dialects), 5, 1.5 + 0.22 * max(map(len, dialects.values())))
         for axis, ((label, arm), intervals) in zip(axes, dialects.items()):
@@ -78,7 +83,7 @@ def forest(axis, intervals: dict[str, Interval], dark: list[bool], title: str) -
     axis.set_yticks(range(len(intervals)), intervals)
     axis.invert_yaxis()
     axis.axvline(0, color="black", linewidth=0.8)
-    axis.set(title=title, xlabel="difference in chrF++ into the dialects, 95 % interval")
+    axis.set(title=title, xlabel="chrF++ into the dialects, difference to the first condition")
     axis.grid(axis="x", alpha=0.3)
 
 
@@ -97,7 +102,7 @@ def words(axis, setting: Setting) -> None:
         axis.barh(setting.conditions, width, left=left, color=colour, label=kind)
         left += width
     axis.invert_yaxis()
-    axis.set(title=setting.label, xlabel="output words, %")
+    axis.set(title=setting.label, xlabel="output words, %", xlim=(0, 100))
     axis.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncol=3)
 
 
@@ -105,8 +110,8 @@ def draw_frontier(axis, setting: Setting, known: list[str]) -> None:
     """Every condition by what it changes into the standard (x) and into the dialects (y), the undominated joined.
 
     One that loses over FAR points into the dialects would press the others together: the title tells of it. Of more
-    than MANY, those are named that no other one beats or that change the dialects by over 1.5 points. A condition has
-    one colour and marker wherever it is drawn: those of its place in `known`.
+    than MANY, those are named that no other one beats, that change the dialects by over 1.5 points, or that the rest
+    is read against. A condition has one colour and marker wherever it is drawn: those of its place in `known`.
     """
     points = {condition: point(setting, condition) for condition in setting.conditions}
     best, far = frontier(points), [condition for condition, (_, y) in points.items() if y < -FAR]
@@ -114,7 +119,7 @@ def draw_frontier(axis, setting: Setting, known: list[str]) -> None:
         if condition not in far:
             i = known.index(condition)
             axis.plot(x, y, MARKERS[i % len(MARKERS)], color=COLOURS[i % len(COLOURS)], markersize=5)
-            if len(points) <= MANY or condition in best or abs(y) > 1.5:
+            if len(points) <= MANY or condition in (*best, *READ_AGAINST) or abs(y) > 1.5:
                 axis.annotate(condition, (x, y), fontsize=6, xytext=(3, 3), textcoords="offset points")
     axis.plot(*zip(*sorted(points[condition] for condition in best)), color="gray", linewidth=0.8)
     axis.axhline(0, color="black", linewidth=0.5)
@@ -127,7 +132,10 @@ def draw_frontier(axis, setting: Setting, known: list[str]) -> None:
 
 
 def draw_map(axes: Sequence, settings: Sequence[Setting]) -> None:
-    """Gains and leakage over the option with the most values, a line per value of the others; gains over copying."""
+    """Gains and leakage over the option with the most values, a line per value of the others; gains over copying.
+
+    Beside the mean gain over copying stand the lowest and the highest seed's.
+    """
     options = varied(settings)
     said = [tuple(s.said["configuration"][part][name] for part, name in options) for s in settings]
     main = max(range(len(options)), key=lambda i: len({values[i] for values in said}))
@@ -137,7 +145,8 @@ def draw_map(axes: Sequence, settings: Sequence[Setting]) -> None:
     over = [s.values(first, "into", "chrf++").mean() - s.said["copy"] for s in settings]
     for i, condition in enumerate(settings[0].conditions):
         look = {"marker": MARKERS[i % len(MARKERS)], "color": COLOURS[i % len(COLOURS)], "markersize": 4}
-        gains = [point(setting, condition)[1] for setting in settings]
+        by_seed = [s.values(condition, "into", "chrf++") - s.values(first, "into", "chrf++") for s in settings]
+        gains = [float(values.mean()) for values in by_seed]
         leakage = [setting.values(condition, "into", "leakage_percent").mean() for setting in settings]
         for axis, heights in ((axes[0], gains), (axes[1], leakage)):
             for style, other in zip(("-", "--", ":", "-.") * len(rest), dict.fromkeys(rest)):
@@ -145,8 +154,9 @@ def draw_map(axes: Sequence, settings: Sequence[Setting]) -> None:
                 label = condition + "".join(f", {name} {value}" for name, value in zip(named, other))
                 axis.plot(*zip(*mine), style, label=label, **look)
         if condition != first:
-            axes[2].plot(over, gains, linestyle="", label=condition, **look)
-    for axis, label in zip(axes, ("difference in chrF++ into the dialects", "leakage, %", "difference in chrF++")):
+            reach = np.transpose([(m - v.min(), v.max() - m) for m, v in zip(gains, by_seed)])
+            axes[2].errorbar(over, gains, reach, linestyle="", linewidth=0.8, label=condition, **look)
+    for axis, label in zip(axes, ("chrF++ into the dialects, difference", "leakage, %", "difference, every seed's")):
         axis.set(xlabel=options[main][1].replace("_", " "), ylabel=label)
         axis.grid(alpha=0.3)
         axis.legend(fontsize=6)

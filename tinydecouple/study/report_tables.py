@@ -26,9 +26,13 @@ MEASURES = (  # row, group, measure, digits
     ("assigned to the target's region, %", "into", "region_percent", 1),
     ("references assigned to the target's region, %", "into", "reference_region_percent", 1))
 PROBED = (("code_bits", "code", 3), ("null_bits", "dealt labels", 3), ("entropy_bits", "H(Y)", 3),
-          ("angle_degrees", "angle", 1), ("angle_null_degrees", "refit null", 1), ("energy_percent", "energy, %", 2),
-          ("energy_before_percent", "in the old, %", 2), ("energy_penalised_percent", "in the penalised, %", 2),
-          ("mean_length", "length", 2), ("mean_length_before", "before", 2))
+          ("saved_bits", "selectivity", 3), ("angle_degrees", "angle", 1), ("angle_null_degrees", "refit null", 1),
+          ("energy_percent", "energy, %", 2), ("energy_before_percent", "in the old, %", 2),
+          ("energy_penalised_percent", "in the penalised, %", 2), ("mean_length", "length", 2),
+          ("mean_length_before", "before", 2))
+BESIDE = (("into the dialects", "into", "chrf++", 2), ("into the standard", "standard", "chrf++", 2),
+          ("leakage, %", "into", "leakage_percent", 2), ("any dialect, %", "into", "dialect_percent", 1),
+          ("length ratio", "into", "length_ratio", 3), ("words: reference, %", "into", "words_reference_percent", 1))
 SECONDS = ("training", "translating", "probing")
 
 
@@ -39,6 +43,10 @@ def outcomes(setting: Setting) -> list[str]:
         columns = [setting.values(condition, group, measure) for condition in setting.conditions]
         if any(column is not None for column in columns):
             rows.append([name, *("" if column is None else f"{column.mean():.{digits}f}" for column in columns)])
+    for name in dict.fromkeys(name for said in setting.said["conditions"].values()
+                              for name, value in said["options"].items() if isinstance(value, float)):
+        options = [str(said["options"].get(name) or "") for said in setting.said["conditions"].values()]
+        rows += [[f"option: {name.replace('_', ' ')}", *options]] if any(options) else []
     if setting.number:
         biases = [setting.of(condition, setting.seeds[0])["end_bias"] for condition in setting.conditions]
         rows.append(["bias on the end symbol, controlled", *(f"{bias:+.2f}" for bias in biases)])
@@ -119,6 +127,7 @@ def probes(setting: Setting) -> list[str]:
     for layer in sorted(layers, key=int):
         for condition in setting.conditions:
             found = [setting.records[condition, seed]["probes"].get(layer, {}) for seed in setting.seeds]
+            found = [p | ({"saved_bits": p["null_bits"] - p["code_bits"]} if "null_bits" in p else {}) for p in found]
             cells = [f"{np.mean([probe[name] for probe in found]):.{digits}f}" if all(name in p for p in found) else ""
                      for name, _, digits in PROBED for probe in [found[0]]]
             if any(cells):
@@ -128,20 +137,20 @@ def probes(setting: Setting) -> list[str]:
 
 def exploratory(setting: Setting) -> list[str]:
     """Every condition beside the first: differences of means and, in brackets, the lowest and highest of any seed."""
-    first = setting.conditions[0]
-    columns = (("into the dialects", "into", "chrf++", 2), ("into the standard", "standard", "chrf++", 2),
-               ("leakage, %", "into", "leakage_percent", 2), ("any dialect, %", "into", "dialect_percent", 1),
-               ("length ratio", "into", "length_ratio", 3))
-    base = [setting.values(first, group, measure) for _, group, measure, _ in columns]
-    rows = [["condition", *(name for name, *_ in columns), "training s", "frontier"]]
+    rows = [["condition", *(name for name, *_ in BESIDE), "training s", "frontier"]]
     best = set(frontier({c: point(setting, c) for c in setting.conditions}))
     for condition in setting.conditions:
-        found = [setting.values(condition, group, measure) for _, group, measure, _ in columns]
-        cells = [f"{value.mean():.{digits}f}" if condition == first else spread(value - plain, digits)
-                 for value, plain, (*_, digits) in zip(found, base, columns)]
         seconds = np.mean([setting.records[condition, seed]["seconds"].get("training", 0) for seed in setting.seeds])
-        rows.append([condition, *cells, f"{seconds:.0f}", "*" if condition in best else ""])
+        rows.append([condition, *beside(setting, condition), f"{seconds:.0f}", "*" if condition in best else ""])
     return markdown(rows)
+
+
+def beside(setting: Setting, condition: str) -> list[str]:
+    """The means of the first condition; of another one, its differences to them."""
+    found = [(setting.values(condition, *which), setting.values(setting.conditions[0], *which), digits)
+             for _, *which, digits in BESIDE]
+    return [f"{mine.mean():.{digits}f}" if condition == setting.conditions[0] else spread(mine - first, digits)
+            for mine, first, digits in found]
 
 
 def spread(values: np.ndarray, digits: int) -> str:
@@ -173,24 +182,16 @@ def varied(settings: Sequence[Setting]) -> list[tuple[str, str]]:
 
 
 def map_table(settings: Sequence[Setting]) -> list[str]:
-    """A row per setting: the baseline against copying, its leakage, and every other condition's differences."""
+    """Of each setting, the first condition against copying, and the other ones beside it."""
     options = varied(settings)
-    conditions = settings[0].conditions
-    rows = [[", ".join(name.replace("_", " ") for _, name in options), f"{conditions[0]}: chrF++", "minus copying",
-             "leakage, %", "any dialect, %",
-             *(f"{c}: {what}" for c in conditions[1:] for what in ("chrF++", "standard", "leakage", "dialect"))]]
+    rows = [[", ".join(name.replace("_", " ") for _, name in options), "condition", "minus copying",
+             *(name for name, *_ in BESIDE)]]
     for setting in settings:
         said = setting.said["configuration"]
-        base = {measure: setting.values(conditions[0], group, measure).mean() for group, measure in
-                (("into", "chrf++"), ("into", "leakage_percent"), ("into", "dialect_percent"))}
-        row = [", ".join(str(said[part][name]) for part, name in options), f"{base['chrf++']:.1f}",
-               f"{base['chrf++'] - setting.said['copy']:+.1f}", f"{base['leakage_percent']:.1f}",
-               f"{base['dialect_percent']:.1f}"]
-        for condition in conditions[1:]:
-            row += [f"{(setting.values(condition, group, m) - setting.values(conditions[0], group, m)).mean():+.1f}"
-                    for group, m in (("into", "chrf++"), ("standard", "chrf++"), ("into", "leakage_percent"),
-                                     ("into", "dialect_percent"))]
-        rows.append(row)
+        where = ", ".join(str(said[part][name]) for part, name in options)
+        over = setting.values(setting.conditions[0], "into", "chrf++").mean() - setting.said["copy"]
+        rows += [[where, condition, "" if i else f"{over:+.1f}", *beside(setting, condition)]
+                 for i, condition in enumerate(setting.conditions)]
     return markdown(rows)
 
 

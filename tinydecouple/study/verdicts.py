@@ -20,10 +20,11 @@ class Answer:
     because: str
 
 
-def answers(confirming: Sequence[Setting], tests: Sequence[Comparison]) -> list[Answer]:
-    """What can be answered: nothing without a confirmatory setting."""
+def answers(confirming: Sequence[Setting], tests: Sequence[Comparison],
+            maps: dict[str, Sequence[Setting]]) -> list[Answer]:
+    """What can be answered: nothing without a confirmatory setting. maps: study -> its settings."""
     found = [papers_claim([t for t in tests if t.setting is p.setting]) for p in tests if p.primary]
-    paying = paid_in_leakage(confirming, tests)
+    paying = paid_in_leakage(confirming, tests, maps)
     return [*found, *([paying] if paying else []), *helping(confirming, tests)]
 
 
@@ -42,7 +43,7 @@ def papers_claim(tests: Sequence[Comparison]) -> Answer:
 
     A control matches a gain if its own is shown and the method's is not shown to be larger.
     """
-    question = f"The paper's claim in {tests[0].setting.label}"
+    question = f"A gain as the paper's, at this size, in {tests[0].setting.label}"
     gain = find(tests, BASELINE, METHOD, "into")
     held = f"the interval {gain.interval.low:+.2f} to {gain.interval.high:+.2f}"
     if gain.interval.high < 0:
@@ -67,8 +68,12 @@ def papers_claim(tests: Sequence[Comparison]) -> Answer:
                                          "rise, and a fresh probe finds the standard harder to distinguish")
 
 
-def paid_in_leakage(confirming: Sequence[Setting], tests: Sequence[Comparison]) -> Answer | None:
-    """That the method gains only where the baseline is worse than copying, and leaks more wherever it gains."""
+def paid_in_leakage(confirming: Sequence[Setting], tests: Sequence[Comparison],
+                    maps: dict[str, Sequence[Setting]]) -> Answer | None:
+    """That the method gains only where the baseline is worse than copying, and leaks more wherever it gains.
+
+    Only gains that are shown decide. What happens along the maps, on dev with few seeds, is told beside it.
+    """
     settings = [s for s in confirming if s.number != CONFIRMING and {BASELINE, METHOD} <= set(s.conditions)]
     if not settings:
         return None
@@ -84,12 +89,15 @@ def paid_in_leakage(confirming: Sequence[Setting], tests: Sequence[Comparison]) 
                 against.append(f"a gain is shown in {setting.label}, and no rise in leakage")
     if against:
         return Answer(question, "refuted", "; ".join(against))
-    if not gains:
-        above = [s.label for s in settings if not below_copying(s)]
-        return Answer(question, "open", f"no gain is shown in {' or '.join(s.label for s in settings)}; {BASELINE} is "
-                                        f"above copying in {' and '.join(above) or 'none'}")
-    return Answer(question, "supported", f"a gain is shown in {', '.join(gains)}, where {BASELINE} is below copying "
-                                         "and leakage rises")
+    if gains:
+        return Answer(question, "supported", f"a gain is shown in {', '.join(gains)}, where {BASELINE} is below "
+                                             "copying and leakage rises")
+    above = [s.label for s in settings if not below_copying(s)]
+    seen = [f"along {study}, {along(points, METHOD)}" for study, points in maps.items()
+            if METHOD in points[0].conditions]
+    return Answer(question, "open", "; ".join([
+        f"no gain is shown in {', '.join(s.label for s in settings)}, and {BASELINE} is above copying in "
+        f"{len(above)} of these {len(settings)}", *seen]))
 
 
 def below_copying(setting: Setting) -> bool:
@@ -119,13 +127,12 @@ def helping(confirming: Sequence[Setting], tests: Sequence[Comparison]) -> list[
 
 
 def along(settings: Sequence[Setting], condition: str) -> str:
-    """How often a condition's mean gain and its leakage go up along a map, below and above copying."""
-    parts = []
-    for where, below in (("below", True), ("above", False)):
-        points = [s for s in settings if below_copying(s) == below]
-        rises = [[float((s.values(condition, "into", m) - s.values(s.conditions[0], "into", m)).mean()) > 0
-                  for m in ("chrf++", "leakage_percent")] for s in points]
-        gains = [leaks for gain, leaks in rises if gain]
-        parts.append(f"of {len(points)} points where {settings[0].conditions[0]} is {where} copying, {condition} gains "
-                     f"in {len(gains)} and leaks more in {sum(gains)} of these")
-    return f"{parts[0][0].upper()}{parts[0][1:]}; {parts[1]}."
+    """At how many points of a map a condition gains on average, and at how many it leaks more."""
+    first = settings[0].conditions[0]
+    gains, leaks = ([bool((s.values(condition, "into", m) - s.values(first, "into", m)).mean() > 0) for s in settings]
+                    for m in ("chrf++", "leakage_percent"))
+    below = [below_copying(s) for s in settings]
+    counts = [f"{sum(g for g, b in zip(gains, below) if b == side)} of {below.count(side)}" for side in (True, False)]
+    return (f"{condition} gains at {counts[0]} points where {first} is below copying and at {counts[1]} where it is "
+            f"above; leakage rises at {sum(leaks)} of {len(leaks)}, and at {sum(map(min, gains, leaks))} of the "
+            f"{sum(gains)} that gain")
