@@ -86,6 +86,11 @@ def test_every_difference_that_it_tells_of_the_study_stands_in_results():
     found = re.findall(r"([+-][\d.]+) \(([+-][\d.]+) to ([+-][\d.]+)\)", told)
     assert len(found) >= 6, f"read {found}"
     table = [line for line in RESULTS.splitlines() if line.startswith("|")]
+    pairs = re.findall(r"from ([\d.]+) to ([\d.]+)", told)
+    assert len(pairs) == 2, f"selectivities: read {pairs}"
+    for condition, selectivity in ((c, value) for pair in pairs for c, value in zip(("plain", "paper"), pair)):
+        assert any(re.match(rf"\| 2, {condition} +\|.*\| +{selectivity} \|", line) for line in table), \
+            f"README tells a selectivity of {selectivity} of {condition}, which no table of probes in RESULTS.md holds"
     for mean, low, high in found:
         assert any(mean in line and f"{low} to {high}" in line for line in table), \
             f"README tells {mean} ({low} to {high}), which no table of RESULTS.md holds: was the report made anew?"

@@ -290,6 +290,8 @@ def test_an_intervention_is_compared_with_its_random_twin_and_with_less_weight_o
     answer, = answers([setting], tests, {})
     twin = next(t for t in tests if t.first == "ours-random")
     assert f"its twin with a random direction {report_tables.found(twin)}" in answer.because, answer
+    longer = next(t for t in tests if (t.first, t.second) == ("plain-longer", "ours"))
+    assert f"to plain-longer, which has its time {report_tables.found(longer)}" in answer.because, answer
     assert said["ours: it costs the standard less than weighting its loss down"] == "supported"
     assert said["ours: it scores above plain with the steps that its time buys, plain-longer"] == "supported"
     assert sum(t.p is not None for t in tests) == 4 * 3 + 3, "each less plain, in three outcomes, and the three above"
@@ -528,6 +530,12 @@ def test_the_committed_results_are_what_the_committed_data_say(tmp_path):
     for a, b in zip(got, expected):
         assert a == b, f"got {a!r}, expected {b!r}: run study --report and commit what it writes"
     assert len(got) == len(expected)
+
+
+def test_what_is_committed_of_the_study_stays_under_eight_megabytes():
+    data = Path(__file__).parents[2] / "data_samples" / "study"
+    size = sum(path.stat().st_size for path in data.rglob("*") if path.is_file())
+    assert 1e6 < size < 8e6, f"{size / 1e6:.2f} MB: fewer cells, or fewer outcomes per sentence"
 
 
 def test_every_panel_of_a_figure_shows_something_and_says_of_which_study(plans, tmp_path, monkeypatch):

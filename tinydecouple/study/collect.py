@@ -209,11 +209,11 @@ def simulated(run: Path, plan: Plan, number: int, studies: int) -> dict[str, Any
 
 
 def slim(name: str, record: dict[str, Any], final: dict[str, Any] | None) -> dict[str, Any]:
-    """What a report takes from a cell's record and its final.json."""
+    """What a report takes from a cell's record or, once fresh keys were read, from its final.json."""
     def scores(of: dict[str, Any]) -> dict[str, Any]:
         return {"means": of["means"], "chrf++": {d: found["chrf++"] for d, found in of["directions"].items()}}
 
-    kept = {"cell": name, "dev": scores(record["scores"]),
+    kept = {"cell": name, **({} if final else {"dev": scores(record["scores"])}),
             **{part: record[part] for part in ("probes", "length_by_end_bias", "steps", "seconds")}}
     if final:
         kept["final"] = scores(final["scores"]) | {

@@ -57,7 +57,7 @@ def draw(folder: Path, tests: Sequence[Comparison], dialects: dict[tuple[str, st
             for axis, setting in zip(axes, settings):
                 draw_frontier(axis, setting, known)
     for study, settings in maps.items():
-        figures[f"study_map_{study}"], axes = panels(3, 5, 4)
+        figures[f"study_map_{study}"], axes = panels(3, 5, 5)
         draw_map(axes, settings)
     return save(folder, figures)
 
@@ -148,7 +148,7 @@ def draw_map(axes: Sequence, settings: Sequence[Setting]) -> None:
         by_seed = [s.values(condition, "into", "chrf++") - s.values(first, "into", "chrf++") for s in settings]
         gains = [float(values.mean()) for values in by_seed]
         leakage = [setting.values(condition, "into", "leakage_percent").mean() for setting in settings]
-        for axis, heights in ((axes[0], gains), (axes[1], leakage)):
+        for axis, heights in ((axes[0], gains), (axes[1], leakage))[condition == first:]:
             for style, other in zip(("-", "--", ":", "-.") * len(rest), dict.fromkeys(rest)):
                 mine = sorted((values[main], y) for values, y, r in zip(said, heights, rest) if r == other)
                 label = condition + "".join(f", {name} {value}" for name, value in zip(named, other))
@@ -159,7 +159,7 @@ def draw_map(axes: Sequence, settings: Sequence[Setting]) -> None:
     for axis, label in zip(axes, ("chrF++ into the dialects, difference", "leakage, %", "difference, every seed's")):
         axis.set(xlabel=options[main][1].replace("_", " "), ylabel=label)
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=6)
+        axis.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncol=3)
     ticks = sorted({values[main] for values in said})
     if ticks[0] > 0:
         for axis in axes[:2]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tinydecouple.study.collected import Setting
 from tinydecouple.study.comparisons import MAIN, PAPERS_GAIN, Comparison, beyond
-from tinydecouple.study.conditions import BASELINE, METHOD, PRIMARY_COMPARISON, RANDOM, SHRUNK
+from tinydecouple.study.conditions import BASELINE, LONGER, METHOD, PRIMARY_COMPARISON, RANDOM, SHRUNK
 
 CONFIRMING = 2  # the set of fresh keys that confirms an intervention
 
@@ -111,10 +111,11 @@ def helping(confirming: Sequence[Setting], tests: Sequence[Comparison]) -> list[
         ours = [t for t in tests if t.setting is setting]
         for name in beyond(setting):
             gain, leaked = (find(ours, setting.conditions[0], name, outcome) for outcome in ("into", "leakage"))
-            twin = find(ours, f"{name}-{RANDOM}", name, "into")
+            twin, longer = (find(ours, control, name, "into") for control in (f"{name}-{RANDOM}", LONGER))
             because = ", ".join(f"{what} {t.interval.mean:+.2f} ({t.interval.low:+.2f} to {t.interval.high:+.2f})"
                                 for what, t in ((MAIN["into"], gain), (MAIN["leakage"], leaked),
-                                                ("difference to its twin with a random direction", twin)) if t)
+                                                ("difference to its twin with a random direction", twin),
+                                                (f"to {LONGER}, which has its time", longer)) if t)
             lacking = [text for text, lacks in (
                 ("no gain is shown", gain.shown <= 0), ("leakage is higher on average", leaked.interval.mean > 0),
                 (f"the mean is below {PAPERS_GAIN:+.1f}", gain.interval.mean < PAPERS_GAIN),
