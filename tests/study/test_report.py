@@ -150,6 +150,15 @@ def test_a_corpus_without_a_pivot_and_a_machine_without_matplotlib(plans, tmp_pa
     assert "fresh keys, set 2" in text and "from the pivot" not in text and "![" not in text
 
 
+def test_a_cell_is_told_by_its_fresh_keys_or_else_by_dev(primary, tmp_path):
+    """Never both: a report reads one of them."""
+    run, plan, data = primary
+    collect(run, plan, tmp_path / "dev", number=0)
+    for folder, kept, left in ((data / "primary", "final", "dev"), (tmp_path / "dev", "dev", "final")):
+        cells = json.loads((folder / "records.json").read_text(encoding="utf-8"))["cells"]
+        assert cells and all(kept in cell and left not in cell for cell in cells), f"{folder.name}: {list(cells[0])}"
+
+
 def test_files_are_small_and_the_same_bytes_however_often_they_are_made(primary, tmp_path):
     run, plan, data = primary
     paths = collect(run, plan, tmp_path / "again", studies=3)
@@ -400,6 +409,7 @@ def test_every_trial_is_listed_and_the_best_mean_is_marked(plans, tmp_path):
     rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in report_tables.trials(setting)[2:]]
     assert [row[0] for row in rows] == ["plain+1", "plain+2", "plain+3"] and [r[-1] for r in rows] == ["", "*", ""]
     assert rows[0][1] == "none" and rows[1][1].startswith("epochs ")
+    assert [line.split(":")[0] for line in why([setting])] == ["- **plain**"], "three trials are one condition"
     for row in rows:
         means = [setting.values(row[0], *of).mean() for of in
                  (("into", "chrf++"), ("standard", "chrf++"), ("into", "leakage_percent"))]

@@ -14,6 +14,7 @@ from tinydecouple.study.comparisons import (
     MAIN,
     PAPERS_GAIN,
     Comparison,
+    beyond,
     claims,
     compare,
     confirmatory,
@@ -21,7 +22,7 @@ from tinydecouple.study.comparisons import (
     p_text,
     papers_gain,
 )
-from tinydecouple.study.conditions import AGAIN, METHOD, WEIGHTED
+from tinydecouple.study.conditions import AGAIN, LONGER, METHOD
 from tinydecouple.study.report_figures import draw
 from tinydecouple.study.verdicts import along, answers
 
@@ -201,21 +202,21 @@ NOTHING = "No setting has been read on fresh keys with at least four seeds, so n
 
 
 def quote(confirming: Sequence[Setting], tests: Sequence[Comparison]) -> str:
-    """One paragraph, from the numbers alone: what conditions change into the dialects, and at what price."""
+    """One paragraph, from the numbers alone: what the method, what was chosen, and their controls change."""
     if not confirming:
         return NOTHING
-    said = []
-    for setting in confirming:
-        changed = {(t.second, t.outcome): f"{tables.found(t)}{'*' * abs(t.shown)}" for t in tests
-                   if t.setting is setting and t.first == setting.conditions[0]}
-        prices = {WEIGHTED: ("standard", "into the standard"),
-                  **dict.fromkeys(tables.featured(setting), ("leakage", "leakage"))}
-        parts = [f"{arm} {changed[arm, 'into']}" + (f", {prices[arm][1]} {changed[arm, prices[arm][0]]}"
-                                                    if arm in prices else "") for arm in setting.conditions[1:]]
-        said.append(f"{setting.label} ({len(setting.dialects)} dialects, {len(setting.seeds)} seeds): "
-                    f"{'; '.join(parts)}.")
-    return (f"Differences to {confirming[0].conditions[0]} in chrF++ into the dialects, with 95 % intervals (`*`: "
-            f"shown). {' '.join(said)} All of it on constructed text and a model of {' or '.join(sizes(confirming))}.")
+    told = [("Penalising the standard's direction", METHOD, "into"), ("It", METHOD, "leakage"),
+            ("Plain in another batch order", AGAIN, "into"),
+            *((name.capitalize(), name, "into") for name in dict.fromkeys(c for s in confirming for c in beyond(s))),
+            ("Plain with the steps that their time would buy", LONGER, "into")]
+    sentences = []
+    for who, arm, outcome in told:
+        changed = [f"{tables.found(t)}{'*' * abs(t.shown)} in {t.setting.label}" for t in tests
+                   if (t.first, t.second, t.outcome) == (t.setting.conditions[0], arm, outcome)]
+        if changed:
+            sentences.append(f"{who} changed {MAIN[outcome].removesuffix(', %')} by {', '.join(changed)}.")
+    return (f"{' '.join(sentences)} Differences to plain with 95 % intervals over {len(confirming[0].seeds)} seeds and "
+            f"the templates (`*`: shown), on constructed text and a model of {' or '.join(sizes(confirming))}.")
 
 
 def luck(tests: Sequence[Comparison]) -> str:
