@@ -567,6 +567,7 @@ def test_every_panel_of_a_figure_shows_something_and_says_of_which_study(plans, 
         of_setting.setdefault(axis.get_title().split("/")[1], []).append(axis)
         assert any(set(line.get_xdata()) == {2.0} for line in axis.lines), "the paper's gain is not drawn"
         assert axis.lines[0].get_color() == "gray", "plain-again, the first, is not tested"
+        assert [label.get_text() for label in axis.get_yticklabels()] == CONDITIONS[1:], "a line has another's name"
     for axis in drawn["study_dialects"].axes:  # in the second study, no gain is planted
         for line, (segment,) in zip(axis.lines, (bar.get_segments() for bar in axis.collections)):
             low, high = segment[:, 0]
