@@ -392,16 +392,16 @@ for found in (*gain.values(), special, shorter):
 if study:  # what the text above says of the study, by its intervals
     low, high = study["small/trained-through", "the penalty raises chrF++ into the dialects"]
     assert low < 0 < high < 1, "trained through, a gain is shown, or two points are near"
-    short = {claim: interval for (setting, claim), interval in study.items() if setting == "small/under-trained"}
-    assert short["the penalty raises chrF++ into the dialects"][1] < 0, "the gain came back"
-    assert short["a random direction loses chrF++ into the dialects"][1] < 0, "random is no longer below plain"
-    assert short["the penalty lowers leakage"][0] > 0, "leakage no longer rises"
-    assert short["the standard pays: chrF++ into the standard falls"][1] < 0, "the standard no longer pays"
-    assert short["a fresh probe needs a longer code to find the standard"][0] > 0, "the probe's code is no longer"
-    wide = {claim: interval for (setting, claim), interval in study.items() if setting == "full/under-trained"}
-    assert wide["the penalty raises chrF++ into the dialects"][1] < 0, "with 25 dialects the penalty no longer loses"
-    assert wide["the penalty lowers leakage"][0] > 0, "with 25 dialects leakage no longer rises"
-    assert wide["a random direction loses chrF++ into the dialects"][1] > 0, "random is below plain there, too"
+    six = {claim: interval for (setting, claim), interval in study.items() if setting == "small/under-trained"}
+    assert six["the penalty raises chrF++ into the dialects"][1] < 0, "the gain came back"
+    assert six["a random direction loses chrF++ into the dialects"][1] < 0, "random is no longer below plain"
+    assert six["the penalty lowers leakage"][0] > 0, "leakage no longer rises"
+    assert six["the standard pays: chrF++ into the standard falls"][1] < 0, "the standard no longer pays"
+    assert six["a fresh probe needs a longer code to find the standard"][0] > 0, "the probe's code is no longer"
+    all_25 = {claim: interval for (setting, claim), interval in study.items() if setting == "full/under-trained"}
+    assert all_25["the penalty raises chrF++ into the dialects"][1] < 0, "with 25 dialects the penalty no longer loses"
+    assert all_25["the penalty lowers leakage"][0] > 0, "with 25 dialects leakage no longer rises"
+    assert all_25["a random direction loses chrF++ into the dialects"][1] > 0, "random is below plain there, too"
     for setting in ("confirm/trained-through", "confirm/under-trained"):
         low, high = study[setting, "adapters: chrF++ into the dialects rises"]
         assert 0 < low < 2 < high, "adapters no longer gain about two points"
