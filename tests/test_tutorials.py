@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted((ROOT / "tutorials").glob("[01][0-9]_*.py"))
 THEORY = (ROOT / "tutorials" / "THEORY.md").read_text(encoding="utf-8")
 ONE = r"(?:-?\d[\d.]*(?:e[-+]?\d+)?|nan)"
-NUMBER = re.compile(rf"^  (?P<name>.*): (?P<values>{ONE}(?:, {ONE})*)(?: (?P<unit>[^(]+?))?   "
+NUMBER = re.compile(rf"^  (?P<name>.*): (?P<values>{ONE}(?:, {ONE})*)(?: (?P<unit>[^(\n]+?))?   "
                     rf"\((?:each )?expected (?P<expected>{ONE}) ± (?P<within>{ONE})\)(?P<off>.*)$", re.MULTILINE)
 WITHOUT_MATPLOTLIB = "import sys; sys.modules['matplotlib'] = None; sys.argv = sys.argv[1:]; import runpy; " \
                      "sys.path.insert(0, sys.argv[0].rsplit('/', 1)[0]); runpy.run_path(sys.argv[0])"
