@@ -255,6 +255,12 @@ def test_run_all_runs_in_order_stops_at_a_failure_and_copies_figures(tmp_path):
     assert go("--fast").returncode == 2
 
 
+def test_a_number_is_read_from_its_own_line():
+    """Not from the interval above it, which has the same form up to the words."""
+    said = "  over seeds: -0.59 to +2.50, holds zero\n  random less plain: 1.72 chrF++   (expected 1.7 ± 1.2)"
+    assert [(m["name"], m["values"]) for m in NUMBER.finditer(said)] == [("random less plain", "1.72")]
+
+
 @pytest.mark.slow
 def test_every_number_lies_within_its_tolerance(folder):
     """All eleven in order, the real thing: about twelve minutes."""
